@@ -1,0 +1,61 @@
+"""The command table: one row per name the archive answers to.
+
+Adding a command touches this table, its module, its man page and nothing else. Aliases are rows
+with the same target; the module sees the name it was called by in argv[0]. Imports nothing, because
+every start of every command reads it.
+"""
+
+from __future__ import annotations
+
+CLI = "cli"  # lazy imports, quick exit
+DAEMON = "daemon"  # imports everything before it is ready, normal exit
+OWN = "own"  # the suite's own command
+
+
+class Row:
+    """One command: where its `main(argv) -> int` is and how to describe it."""
+
+    __slots__ = ("help", "kind", "name", "page", "target")
+
+    def __init__(self, name: str, target: str, kind: str, page: str, *, help: str) -> None:
+        self.name = name
+        self.target = target
+        self.kind = kind
+        self.page = page
+        self.help = help
+
+
+_ETCD = "coreos_py.etcd.cmd_etcd:main"
+_ETCDCTL = "coreos_py.etcd.cmd_etcdctl:main"
+_FLEETD = "coreos_py.fleet.cmd_fleetd:main"
+_FLEETCTL = "coreos_py.fleet.cmd_fleetctl:main"
+_LATER = "coreos_py.cli.later:main"
+
+ROWS = (
+    Row("coreos", "coreos_py.cmd_coreos:main", OWN, "coreos(1)", help="the suite's own verbs"),
+    Row("etcd", _ETCD, DAEMON, "etcd(8)", help="replicated key-value store"),
+    Row("etcd2", _ETCD, DAEMON, "etcd(8)", help="same program as etcd"),
+    Row("etcdctl", _ETCDCTL, CLI, "etcdctl(1)", help="client for etcd's keys"),
+    Row("fleetd", _FLEETD, DAEMON, "fleetd(8)", help="units across machines"),
+    Row("fleetctl", _FLEETCTL, CLI, "fleetctl(1)", help="client for fleetd"),
+    Row("locksmithd", _LATER, DAEMON, "", help="reboot lock daemon (later release)"),
+    Row("locksmithctl", _LATER, CLI, "", help="reboot lock client (later release)"),
+    Row("update_engine", _LATER, DAEMON, "", help="system updates (later release)"),
+    Row("update_engine_client", _LATER, CLI, "", help="client for update_engine (later release)"),
+    Row("coreos-cloudinit", _LATER, CLI, "", help="first-boot configuration (later release)"),
+)
+
+TABLE = {row.name: row for row in ROWS}
+
+# What `coreos VERB` understands itself; everything else after `coreos` is a row of the table.
+VERBS = (
+    "cluster",
+    "completion",
+    "doctor",
+    "help",
+    "install",
+    "list",
+    "man",
+    "units",
+    "version",
+)

@@ -1,0 +1,61 @@
+"""What every test shares: command-line options, a clean environment, the seed."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--rewrite",
+        action="store_true",
+        help="rewrite the expected halves of transcripts; commit only a diff you understand",
+    )
+    parser.addoption(
+        "--seed",
+        type=int,
+        default=None,
+        help="seed of the randomised tests (default: a new one, printed in the header)",
+    )
+
+
+def pytest_configure(config):
+    seed = config.getoption("--seed")
+    # xdist workers inherit the controller's options, so all of them get the same number.
+    config.option.seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
+
+
+def pytest_report_header(config):
+    return f"seed: {config.getoption('--seed')} (repeat with --seed)"
+
+
+@pytest.fixture
+def rewrite(request):
+    """True when expected outputs shall be rewritten instead of compared."""
+    return request.config.getoption("--rewrite")
+
+
+@pytest.fixture
+def seed(request):
+    """The seed of this run; a failure prints it in the header."""
+    return request.config.getoption("--seed")
+
+
+@pytest.fixture
+def rng(seed) -> random.Random:
+    """A generator with this run's seed."""
+    return random.Random(seed)
+
+
+_OURS = ("ETCD_", "ETCDCTL_", "FLEET_", "FLEETCTL_", "COREOS_", "LISTEN_", "NOTIFY_SOCKET")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """No setting of the developer's shell reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
