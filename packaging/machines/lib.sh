@@ -1,0 +1,136 @@
+# shellcheck shell=sh
+# Shared by the scripts of this folder: where test machines live and how one is booted.
+#
+# A machine is a Debian root on an overlay, booted by systemd-nspawn with its own systemd, D-Bus,
+# sshd, machine-id, control groups and address on a bridge. Needs root.
+#
+#   COREOS_MACHINES_DIR     state of the running machines   (default /var/lib/coreos-machines)
+#   COREOS_MACHINES_CACHE   the Debian root, built once     (default /var/cache/coreos-machines)
+#   COREOS_MACHINES_BRIDGE  name of the bridge              (default coreos0)
+#   COREOS_MACHINES_NET     first three octets              (default 172.17.8)
+
+DIR=${COREOS_MACHINES_DIR:-/var/lib/coreos-machines}
+CACHE=${COREOS_MACHINES_CACHE:-/var/cache/coreos-machines}
+BRIDGE=${COREOS_MACHINES_BRIDGE:-coreos0}
+NET=${COREOS_MACHINES_NET:-172.17.8}
+SUITE=bookworm
+PACKAGES=systemd,systemd-sysv,dbus,openssh-server,iproute2,python3,curl,ca-certificates,procps,sudo
+CGROUPS="systemd unified memory pids cpuacct cpu,cpuacct"
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$(basename "$0"): $*"; exit 1; }
+
+need_root() { [ "$(id -u)" -eq 0 ] || die "needs root (systemd-nspawn boots machines)"; }
+need_number() { case "$1" in '' | *[!0-9]* | 0) die "not a machine number: '$1'" ;; esac; }
+
+address_of() { echo "$NET.$((100 + $1))"; }
+name_of() { printf 'core-%02d\n' "$1"; }
+numbers() { for d in "$DIR"/[0-9]*; do [ -d "$d" ] && basename "$d"; done | sort -n; }
+
+# The Debian root of exactly these packages; a changed list builds a new one.
+root_path() { echo "$CACHE/$SUITE-$(printf %s "$SUITE $PACKAGES 2" | sha256sum | cut -c1-12)"; }
+
+# The pid of the machine's systemd as the host sees it, or nothing when the machine is off.
+leader_of() {
+    nspawn=$(cat "$DIR/$1/nspawn.pid" 2>/dev/null) || return 0
+    is_ours "$nspawn" "$1" || return 0
+    ps --ppid "$nspawn" -o pid= | head -n 1 | tr -d ' '
+}
+
+# Only a process that is the nspawn of this very machine may be signalled: pids are reused.
+is_ours() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "-D $DIR/$2/root "; }
+
+inside() {
+    number=$1
+    shift
+    leader=$(leader_of "$number")
+    [ -n "$leader" ] || die "machine $number is not running"
+    nsenter -t "$leader" -m -u -i -n -p -- "$@"
+}
+
+make_bridge() {
+    ip link show "$BRIDGE" >/dev/null 2>&1 && return 0
+    ip link add "$BRIDGE" type bridge
+    ip addr add "$NET.1/24" dev "$BRIDGE"
+    ip link set "$BRIDGE" up
+}
+
+# A fresh overlay over the cached root, with identity and address written into it.
+make_machine() {
+    number=$1
+    home=$DIR/$number
+    mkdir -p "$home/upper" "$home/work" "$home/root"
+    mountpoint -q "$home/root" ||
+        mount -t overlay overlay -o "lowerdir=$(root_path),upperdir=$home/upper,workdir=$home/work" "$home/root"
+    [ -e "$home/made" ] && return 0
+    root=$home/root
+    name_of "$number" >"$root/etc/hostname"
+    printf '127.0.0.1 localhost\n%s %s\n' "$(address_of "$number")" "$(name_of "$number")" >"$root/etc/hosts"
+    tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+    printf 'COREOS_PUBLIC_IPV4=%s\nCOREOS_PRIVATE_IPV4=%s\n' \
+        "$(address_of "$number")" "$(address_of "$number")" >"$root/etc/environment"
+    mkdir -p "$root/etc/systemd/network"
+    printf '[Match]\nName=host0\n\n[Network]\nAddress=%s/24\nGateway=%s.1\nLinkLocalAddressing=no\n' \
+        "$(address_of "$number")" "$NET" >"$root/etc/systemd/network/10-host0.network"
+    rm -f "$root"/etc/ssh/ssh_host_*
+    ssh-keygen -q -A -f "$root"
+    for home_dir in root home/core; do
+        mkdir -p "$root/$home_dir/.ssh"
+        cp "$DIR/ssh/id_ed25519.pub" "$root/$home_dir/.ssh/authorized_keys"
+        chmod 700 "$root/$home_dir/.ssh"
+    done
+    chroot "$root" chown -R core:core /home/core
+    : >"$home/made"
+}
+
+# Boots machine N in control groups of its own, else machines disturb each other's accounting.
+boot_machine() {
+    number=$1
+    home=$DIR/$number
+    [ -z "$(leader_of "$number")" ] || return 0
+    make_machine "$number"
+    (
+        for hierarchy in $CGROUPS; do
+            [ -d "/sys/fs/cgroup/$hierarchy" ] || continue
+            mkdir -p "/sys/fs/cgroup/$hierarchy/coreos-machine-$number"
+            sh -c 'echo $PPID' >"/sys/fs/cgroup/$hierarchy/coreos-machine-$number/cgroup.procs"
+        done
+        exec setsid systemd-nspawn -q -D "$home/root" -M "$BRIDGE-$number" --hostname="$(name_of "$number")" \
+            --network-bridge="$BRIDGE" --register=no --keep-unit --resolv-conf=off --timezone=off -b \
+            </dev/null >"$home/console.log" 2>&1
+    ) &
+    echo $! >"$home/nspawn.pid"
+    tries=0
+    until [ -n "$(leader_of "$number")" ] && inside "$number" systemctl is-system-running 2>/dev/null |
+        grep -qE 'running|degraded'; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 150 ] || die "machine $number did not boot: $(tail -n 3 "$home/console.log")"
+        sleep 0.2
+    done
+}
+
+# A power cut: the machine's init is killed, nothing inside gets a word.
+cut_power() {
+    leader=$(leader_of "$1")
+    [ -n "$leader" ] || return 0
+    nspawn=$(cat "$DIR/$1/nspawn.pid")
+    kill -9 "$leader" 2>/dev/null || true
+    tries=0
+    while [ -d "/proc/$nspawn" ] && is_ours "$nspawn" "$1"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 50 ] || { kill -9 "$nspawn" 2>/dev/null || true; }
+        [ "$tries" -lt 100 ] || die "machine $1 cannot be stopped (pid $nspawn)"
+        sleep 0.1
+    done
+}
+
+remove_machine() {
+    number=$1
+    cut_power "$number"
+    if mountpoint -q "$DIR/$number/root"; then umount "$DIR/$number/root" || umount -l "$DIR/$number/root"; fi
+    for hierarchy in $CGROUPS; do
+        group=/sys/fs/cgroup/$hierarchy/coreos-machine-$number
+        [ -d "$group" ] && find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+    done
+    rm -rf --one-file-system "${DIR:?}/$number"
+}

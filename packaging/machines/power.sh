@@ -1,0 +1,14 @@
+#!/bin/sh
+# power.sh cut N | on N: a power cut for machine N, or boots it again from its disk.
+set -eu
+# shellcheck source=packaging/machines/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# -eq 2 ] || die "usage: power.sh cut|on N"
+need_root
+need_number "$2"
+[ -d "$DIR/$2" ] || die "there is no machine $2"
+case "$1" in
+cut) cut_power "$2" ;;
+on) make_bridge && boot_machine "$2" ;;
+*) die "unknown action '$1' (cut, on)" ;;
+esac
