@@ -3,10 +3,12 @@
 The hash of a unit is taken over its serialised text and two clusters compare those hashes, so every
 accident of the lexer that fleet 1.0.0 uses (go-systemd's unit package) is kept, byte for byte.
 Text is `str` decoded from UTF-8 with surrogateescape, so foreign bytes survive a round trip.
-Pure, and on the start-up path of fleetctl: imports nothing at run time but a SHA-1.
+Pure, and on the start-up path of fleetctl: imports nothing heavier than a SHA-1.
 """
 
 from __future__ import annotations
+
+from coreos_py.base.errors import CoreosError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +28,7 @@ SPACES = (
 )
 
 UNIT_TYPES = frozenset(
-    (
-        "automount busname device mount path scope service slice snapshot socket swap target"
-        " timer"
-    ).split()
+    "automount busname device mount path scope service slice snapshot socket swap target timer".split()
 )
 TEMPLATE_TYPES = frozenset({"path", "service", "socket", "target", "timer"})
 RECOGNISED_SUFFIXES = (
@@ -41,16 +40,14 @@ RECOGNISED_SUFFIXES = (
     ".mount",
     ".automount",
 )
-NAME_CHARACTERS = frozenset(
-    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\@"
-)
+NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\@")
 
 
-class UnitFileError(ValueError):
+class UnitFileError(CoreosError):
     """The text is not a unit file; str() is go-systemd's error text."""
 
 
-class UnitNameError(ValueError):
+class UnitNameError(CoreosError):
     """The unit name is not acceptable; str() is fleet 1.0.0's error text."""
 
 
@@ -149,9 +146,13 @@ def serialise(options: Iterable[Option]) -> str:
 
 def text_hash(text: str) -> str:
     """Return the hex SHA-1 of serialised text."""
-    from hashlib import sha1
-
-    return sha1(_to_bytes(text), usedforsecurity=False).hexdigest()
+    # hashlib loads OpenSSL, which a command that shows one hash need not wait for.
+    try:
+        import _sha1 as hashes  # type: ignore[import-not-found]
+    except ImportError:
+        import hashlib as hashes
+    digest: str = hashes.sha1(_to_bytes(text), usedforsecurity=False).hexdigest()
+    return digest
 
 
 def split_words(value: str) -> list[str]:
