@@ -1,7 +1,7 @@
 """The nouns of consensus: entries, messages, states, and what a node hands to its driver.
 
 Field names follow raftpb of etcd 2.3; the protobuf encoding is etcd/pb.py's business.
-Pure: no I/O, no clock, no randomness.
+Pure: no I/O, no clock, no randomness. (`index` is raft's word; that it hides tuple.index is meant.)
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Role(IntEnum):
 
 class Entry(NamedTuple):
     term: int
-    index: int
+    index: int  # type: ignore[assignment]
     type: int = 0
     data: bytes = b""
 
@@ -73,7 +73,7 @@ class ConfChange(NamedTuple):
 
 
 class SnapshotMeta(NamedTuple):
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]
     term: int = 0
     nodes: tuple[int, ...] = ()
 
@@ -91,7 +91,7 @@ class Message(NamedTuple):
     from_: int = 0
     term: int = 0
     log_term: int = 0
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]
     entries: tuple[Entry, ...] = ()
     commit: int = 0
     snapshot: Snapshot | None = None
@@ -103,7 +103,7 @@ class Message(NamedTuple):
 class ReadState(NamedTuple):
     """A read asked for with `context` may be served once `index` is applied."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     context: bytes
 
 
