@@ -27,9 +27,8 @@ SPACES = (
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
 
-UNIT_TYPES = frozenset(
-    "automount busname device mount path scope service slice snapshot socket swap target timer".split()
-)
+_TYPE_WORDS = "automount busname device mount path scope service slice snapshot socket swap"
+UNIT_TYPES = frozenset([*_TYPE_WORDS.split(), "target", "timer"])
 TEMPLATE_TYPES = frozenset({"path", "service", "socket", "target", "timer"})
 RECOGNISED_SUFFIXES = (
     ".service",
