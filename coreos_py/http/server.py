@@ -1,0 +1,430 @@
+"""HTTP/1.x server edge on asyncio: one protocol object per connection, no task per request.
+
+A handler maps a Request to a Response or to a Pending that is completed later. Requests of one
+connection are handled one after the other, so pipelined replies are in order and a read sees the
+write before it. Faults of a peer end in an error reply or a closed connection, never in a
+traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from coreos_py.http.exchange import Pending
+from coreos_py.http.framing import ParseError
+from coreos_py.http.message import Request, Response, encode_response, error_body, error_reply
+from coreos_py.http.parser import BodyTooLarge, Head, RequestParser
+
+__all__ = ["HTTPServer", "Handler", "Limits", "Pending", "Request", "Response"]
+
+Handler: TypeAlias = Callable[[Request], Response | Pending]
+
+_log = logging.getLogger(__name__)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
+_LINGER_S = 0.5
+
+
+class Limits:
+    """Bounds of one server. Times are seconds; None means no bound."""
+
+    __slots__ = (
+        "body_max",
+        "body_timeout_s",
+        "head_max",
+        "head_timeout_s",
+        "idle_timeout_s",
+        "pipeline_max",
+        "stream_backlog_max",
+        "write_timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        body_max: int | Callable[[Request], int] = 32 << 20,
+        head_max: int = 1 << 20,
+        pipeline_max: int = 256 << 10,
+        stream_backlog_max: int = 1 << 20,
+        head_timeout_s: float | None = 30.0,
+        body_timeout_s: float | None = 300.0,
+        idle_timeout_s: float | None = 300.0,
+        write_timeout_s: float | None = 60.0,
+    ) -> None:
+        self.body_max: Callable[[Request], int] = (
+            body_max if callable(body_max) else lambda _request: body_max
+        )
+        self.head_max = head_max
+        self.pipeline_max = pipeline_max
+        self.stream_backlog_max = stream_backlog_max
+        self.head_timeout_s = head_timeout_s
+        self.body_timeout_s = body_timeout_s
+        self.idle_timeout_s = idle_timeout_s
+        self.write_timeout_s = write_timeout_s
+
+
+class HTTPServer:
+    """The handler, its limits and the live connections.
+
+    Use it as the protocol factory: `server.connection`.
+    """
+
+    def __init__(
+        self, handler: Handler, *, limits: Limits | None = None, oversize: Handler | None = None
+    ) -> None:
+        self.handler = handler
+        self.limits = limits or Limits()
+        self.oversize = oversize or _too_large
+        self.connections: set[Connection] = set()
+        self.heads: dict[bytes, Head] = {}
+        self.draining = False
+        self.now = 0.0
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event | None = None
+
+    def forget(self, conn: Connection) -> None:
+        """A connection ended."""
+        self.connections.discard(conn)
+        if self._empty is not None and not self.connections:
+            self._empty.set()
+
+    def connection(self) -> Connection:
+        """A protocol for one accepted connection."""
+        if self._sweeper is None:
+            self._sweep()
+        return Connection(self)
+
+    async def drain(self, grace_s: float) -> None:
+        """Close idle connections and streams, let replies in the making finish within `grace_s`,
+        then cut.
+        """
+        self.draining = True
+        for conn in list(self.connections):
+            conn.drain()
+        if self.connections:
+            self._empty = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), grace_s)
+        for conn in list(self.connections):
+            conn.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.now = now = loop.time()
+        for conn in list(self.connections):
+            conn.check_timeouts(now)
+        self._sweeper = loop.call_later(1.0, self._sweep)
+
+
+class Connection(asyncio.Protocol):
+    """One connection: reads requests, runs the handler, writes replies in order."""
+
+    __slots__ = (
+        "_in_partial",
+        "_limits",
+        "_loop",
+        "_parser",
+        "_pending",
+        "_request",
+        "_server",
+        "_since",
+        "_stalled",
+        "_stopped",
+        "_transport",
+        "_write_paused",
+        "keep",
+    )
+
+    def __init__(self, server: HTTPServer) -> None:
+        limits = server.limits
+        self._server = server
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._parser = RequestParser(limits.body_max, limits.head_max, server.heads)
+        self._transport: asyncio.Transport | None = None
+        self._pending: Pending | None = None
+        self._request: Request | None = None
+        self._stopped = False  # no further request is read: closing, lingering or detached
+        self._write_paused = False
+        self._stalled = (0, 0.0)
+        self._in_partial = False
+        self._since = server.now
+        self.keep = True
+
+    # -- asyncio callbacks ------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._in_partial = (
+            True  # a peer that connects and says nothing is as slow as one that stops mid-head
+        )
+        self._since = self._loop.time()
+        self._server.connections.add(self)
+        if self._server.draining:
+            self._close()
+
+    def data_received(self, data: bytes) -> None:
+        if self._stopped:
+            return
+        parser = self._parser
+        parser.feed(data)
+        if self._pending is None and not self._write_paused:
+            self._run()
+        elif parser.buffered > self._limits.pipeline_max:
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        pending = self._pending
+        if pending is None or pending.watched or self._stopped:
+            return False
+        self.keep = False
+        return self.extra("ssl_object") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.forget(self)
+        self._stopped = True
+        self._transport = None
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.abandon()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._resume()
+
+    # -- reading ------
+
+    def _run(self) -> None:
+        """Handle complete requests until one is pending or the buffer runs dry;
+
+        one write for all replies.
+        """
+        parser, handler = self._parser, self._server.handler
+        out: list[bytes] = []
+        size = 0
+        while True:
+            try:
+                request = parser.next()
+            except ParseError as exc:
+                out.append(error_reply(exc.status, exc.text))
+                self._refuse(out)
+                return
+            except BodyTooLarge as exc:
+                self._flush(out)
+                self._handle_oversize(exc.request)
+                return
+            if request is None:
+                break
+            request.connection = self
+            self.keep = parser.keep
+            result = self._call(handler, request)
+            if type(result) is Response:
+                data = encode_response(result, request, keep=self.keep)
+                out.append(data)
+                size += len(data)
+                if not self.keep:
+                    self._flush(out)
+                    self._close()
+                    return
+                if not parser.buffered:
+                    break
+                if size > 65536:
+                    self._flush(out)
+                    size = 0
+                    if self._write_paused or self._stopped:
+                        return
+            else:
+                self._flush(out)
+                self._begin(result, request)
+                if self._pending is not None or self._stopped:
+                    return
+        self._flush(out)
+        if parser.partial:
+            self._wait_for_more()
+        else:
+            self._in_partial = False
+            self._since = self._server.now
+
+    def _wait_for_more(self) -> None:
+        if not self._in_partial:
+            self._in_partial = True
+            self._since = self._loop.time()
+        if self._parser.want_continue and self._transport is not None:
+            self._parser.want_continue = False
+            self._transport.write(_CONTINUE)
+
+    def _call(self, handler: Handler, request: Request) -> Response | Pending:
+        try:
+            return handler(request)
+        except Exception as exc:  # noqa: BLE001 - the handler boundary: a fault becomes a 500, the server lives on
+            _log.error("http: %s %s: %s: %s", request.method, request.path, type(exc).__name__, exc)
+            return Response(500, _TEXT, error_body(500))
+
+    def _begin(self, pending: Pending | Response, request: Request) -> None:
+        assert isinstance(pending, Pending)
+        self._pending = pending
+        self._request = request
+        pending.attach(self, request)
+
+    def _handle_oversize(self, request: Request) -> None:
+        self.keep = False
+        request.oversize = True
+        request.connection = self
+        result = self._call(self._server.oversize, request)
+        self._stopped = True
+        if isinstance(result, Response):
+            self._refuse([encode_response(result, request, keep=False)])
+        else:
+            self._begin(result, request)
+
+    def _resume(self) -> None:
+        """Go on with what was received while a reply was in the making."""
+        if (
+            self._stopped
+            or self._pending is not None
+            or self._write_paused
+            or self._transport is None
+        ):
+            return
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._parser.buffered:
+                self._run()
+
+    # -- writing ------
+
+    def _flush(self, out: list[bytes]) -> None:
+        if out and self._transport is not None:
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        out.clear()
+
+    def _refuse(self, out: list[bytes]) -> None:
+        """Reply and close, leaving the peer a moment to read the reply before a reset can destroy
+        it.
+        """
+        self._stopped = True
+        self._flush(out)
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+            self._loop.call_later(_LINGER_S, transport.abort)
+        else:
+            transport.close()
+
+    def _close(self) -> None:
+        self._stopped = True
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- for Pending ------
+
+    def finish(self, response: Response | None) -> None:
+        """The pending reply is given (None: it was streamed)."""
+        request, self._pending, self._request = self._request, None, None
+        transport = self._transport
+        if transport is None or request is None:
+            return
+        if response is not None:
+            transport.write(encode_response(response, request, keep=self.keep))
+        if self._stopped:
+            self._refuse([])
+        elif not self.keep or self._server.draining:
+            self._close()
+        else:
+            self._in_partial = False
+            self._since = self._server.now
+            if self._parser.partial:
+                # not now: the caller is in the middle of its own work, the next handler call is a
+                # new turn
+                self._loop.call_soon(self._resume)
+
+    def send(self, data: bytes) -> None:
+        """Write a piece of a stream; a reader that is too far behind is cut off."""
+        if self._transport is not None:
+            self._transport.write(data)
+            if self._transport.get_write_buffer_size() > self._limits.stream_backlog_max:
+                self.abort()
+
+    def backlog(self) -> int:
+        """Bytes not yet taken by the peer."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def release(self) -> tuple[asyncio.Transport, bytes]:
+        """Give the transport away; this object is done."""
+        transport = self._transport
+        assert transport is not None
+        self._server.forget(self)
+        self._stopped = True
+        self._transport = self._pending = self._request = None
+        return transport, self._parser.take_rest()
+
+    # -- for HTTPServer and Request ------
+
+    def peer(self) -> str:
+        """Address of the other end."""
+        name = self.extra("peername")
+        if isinstance(name, tuple):
+            host = f"[{name[0]}]" if ":" in name[0] else name[0]
+            return f"{host}:{name[1]}"
+        return str(name or "")
+
+    def extra(self, name: str) -> Any:
+        """Transport facts such as `peername`, `ssl_object`, `peercert`."""
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    def drain(self) -> None:
+        """Take no further request; close now unless a plain reply is in the making."""
+        pending = self._pending
+        if pending is None or pending.watched:
+            self._close()
+        else:
+            self.keep = False
+
+    def abort(self) -> None:
+        """Cut the connection without waiting for unsent data."""
+        self._stopped = True
+        if self._transport is not None:
+            self._transport.abort()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.abandon()
+
+    def check_timeouts(self, now: float) -> None:
+        """Close the connection if the peer is too slow; called once a second."""
+        limits, transport = self._limits, self._transport
+        if transport is None:
+            return
+        backlog = transport.get_write_buffer_size()
+        if backlog == 0 or backlog < self._stalled[0] or self._stalled[0] == 0:
+            self._stalled = (backlog, now)
+        elif limits.write_timeout_s is not None and now - self._stalled[1] > limits.write_timeout_s:
+            self.abort()
+            return
+        if self._pending is not None or backlog or self._stopped:
+            return
+        if self._parser.in_body:
+            timeout = limits.body_timeout_s
+        elif self._in_partial:
+            timeout = limits.head_timeout_s
+        else:
+            timeout = limits.idle_timeout_s
+        if timeout is not None and now - self._since > timeout:
+            self._close()
+
+
+def _too_large(_request: Request) -> Response:
+    return Response(413, _TEXT, error_body(413))
