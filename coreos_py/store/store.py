@@ -1,0 +1,483 @@
+"""The v2 key space: one tree, one index, one history, and the watchers.
+
+Deterministic: time comes in as `now_ns`, nothing else comes in. Every successful write takes one
+index and leaves one event in the history; a failed operation changes nothing but a counter.
+Paths are internal ("/1/foo"); values and keys are text decoded from UTF-8 with surrogateescape.
+Mirrors etcd 2.3 store/store.go.
+"""
+
+from __future__ import annotations
+
+from coreos_py.base.errors import (
+    DIR_NOT_EMPTY,
+    NODE_EXIST,
+    NOT_DIR,
+    NOT_FILE,
+    ROOT_RONLY,
+    TEST_FAILED,
+    StoreError,
+)
+from coreos_py.store import event as ev
+from coreos_py.store.event import Event, RefreshEvent
+from coreos_py.store.history import CAPACITY, History
+from coreos_py.store.node import Directory, File, NodeView, clean, view_directory
+from coreos_py.store.snapshot import Frozen, load
+from coreos_py.store.stats import Stats
+from coreos_py.store.tree import Tree
+from coreos_py.store.ttl import ExpiryQueue
+from coreos_py.store.watch import Watcher, WatchHub
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+MIN_EXPIRE_NS = 946_684_800_000_000_000
+"""2000-01-01: set and create take an earlier expiry for "permanent"."""
+
+
+class Store:
+    """The key space. Operations raise StoreError and nothing else; none blocks."""
+
+    __slots__ = (
+        "_expiries",
+        "_history",
+        "_hub",
+        "_nodes",
+        "_read_only",
+        "_tree",
+        "index",
+        "stats",
+    )
+
+    def __init__(
+        self, namespaces: Sequence[str] = ("/0", "/1"), *, history_capacity: int = CAPACITY
+    ) -> None:
+        self._read_only = ("/", *namespaces)
+        self._history = History(history_capacity)
+        self._hub = WatchHub()
+        self._expiries = ExpiryQueue()
+        self.index = 0
+        self.stats = Stats()
+        self._adopt(Tree())
+
+    def _adopt(self, tree: Tree) -> None:
+        self._tree = tree
+        self._nodes = tree.nodes
+        for key in self._read_only:
+            if key not in tree.nodes:
+                tree.put(Directory(key, 0))
+
+    # Reading
+
+    def get(self, path: str, *, recursive: bool = False, sort: bool = False, now_ns: int) -> Event:
+        """The node, with its listing if it is a directory."""
+        node = self._nodes.get(path)
+        if type(node) is File:
+            self.stats.gets_success += 1
+            return Event(ev.GET, node, None, self.index, now_ns)
+        try:
+            node = self._tree.find(path, index=self.index)
+        except StoreError:
+            self.stats.gets_fail += 1
+            raise
+        self.stats.gets_success += 1
+        if type(node) is Directory:
+            view = self._tree.view(node, recursive=recursive, sort=sort)
+            return Event(ev.GET, view, None, self.index, now_ns)
+        assert type(node) is File
+        return Event(ev.GET, node, None, self.index, now_ns)
+
+    def watch(
+        self,
+        path: str,
+        *,
+        recursive: bool = False,
+        stream: bool = False,
+        since_index: int = 0,
+        notify: Callable[[Event], None] | None = None,
+    ) -> Watcher:
+        """Wait for events at `path`; an event that the history has is waiting at once.
+
+        `notify` is given to Watcher.on_event, so it may be called before this returns.
+        """
+        path = clean(path)
+        since_index = since_index or self.index + 1
+        found = self._history.scan(
+            path, recursive=recursive, since_index=since_index, index=self.index
+        )
+        watcher = Watcher(
+            self._hub,
+            path,
+            recursive=recursive,
+            stream=stream,
+            since_index=since_index,
+            start_index=self.index,
+        )
+        if found is None:
+            self._hub.add(watcher)
+        else:
+            # etcd 2.3.8 never registers such a watcher, so even a stream ends with this event.
+            watcher.fired()
+            watcher.pending.append(found)
+        if notify is not None:
+            watcher.on_event(notify)
+        return watcher
+
+    @property
+    def watcher_count(self) -> int:
+        """How many watchers are waiting."""
+        return self._hub.count
+
+    def json_stats(self) -> bytes:
+        """The body of /v2/stats/store."""
+        return self.stats.to_json(watchers=self._hub.count).encode()
+
+    # Writing
+
+    def set(
+        self,
+        path: str,
+        *,
+        value: str = "",
+        is_dir: bool = False,
+        expire_ns: int = 0,
+        refresh: bool = False,
+        now_ns: int,
+    ) -> Event:
+        """Create or replace a file, or make a directory; `refresh` keeps the old value."""
+        old = self._nodes.get(path)
+        if type(old) is not File or is_dir or refresh:
+            return self._set_slowly(
+                path, value, is_dir=is_dir, expire_ns=expire_ns, refresh=refresh, now_ns=now_ns
+            )
+        self.index = index = self.index + 1
+        key = old.key
+        if expire_ns:
+            if expire_ns < MIN_EXPIRE_NS:
+                expire_ns = 0
+            else:
+                self._expiries.push(expire_ns, key, self._expires_at)
+        self._nodes[key] = node = File(key, value, expire_ns, index, index)
+        self.stats.sets_success += 1
+        event = Event(ev.SET, node, old, index, now_ns)
+        self._history.append(event)
+        if self._hub.groups:
+            self._hub.notify(event)
+        return event
+
+    def create(
+        self,
+        path: str,
+        *,
+        value: str = "",
+        is_dir: bool = False,
+        unique: bool = False,
+        expire_ns: int = 0,
+        now_ns: int,
+    ) -> Event:
+        """Make a node that must not exist; `unique` makes it below `path`, named by the index."""
+        if unique:
+            path = f"{path}/{self.index + 1:020d}"
+        try:
+            event = self._place(
+                ev.CREATE, clean(path), value, is_dir=is_dir, expire_ns=expire_ns, now_ns=now_ns
+            )
+        except StoreError as error:
+            # etcd 2.3.8 also counts a failed set when a file is in the way.
+            self.stats.sets_fail += error.code == NOT_DIR
+            self.stats.create_fail += 1
+            raise
+        self.stats.create_success += 1
+        self._publish(event)
+        return event
+
+    def update(
+        self,
+        path: str,
+        *,
+        value: str = "",
+        expire_ns: int = 0,
+        refresh: bool = False,
+        now_ns: int,
+    ) -> Event:
+        """Change value and TTL of a file that exists, or only the TTL of a directory."""
+        try:
+            node = self._tree.find(path, index=self.index)
+        except StoreError:
+            self.stats.update_fail += 1
+            raise
+        # Counted before the checks below: etcd 2.3.8 books their refusals as successes.
+        self.stats.update_success += 1
+        self._refuse_root(node)
+        if type(node) is Directory:
+            if value:
+                raise StoreError(NOT_FILE, node.key, self.index)
+            return self._update_directory(node, expire_ns, refresh=refresh, now_ns=now_ns)
+        assert type(node) is File
+        return self._rewrite(
+            ev.UPDATE, node, value, expire_ns=expire_ns, refresh=refresh, now_ns=now_ns
+        )
+
+    def compare_and_swap(
+        self,
+        path: str,
+        *,
+        prev_value: str = "",
+        prev_index: int = 0,
+        value: str = "",
+        expire_ns: int = 0,
+        refresh: bool = False,
+        now_ns: int,
+    ) -> Event:
+        """Replace the value of a file that has the given value and index ("" and 0: any)."""
+        node = self._nodes.get(clean(path))
+        if node is not None and node.key in self._read_only:
+            # etcd 2.3.8 books this refusal as a success.
+            self.stats.compare_and_swap_success += 1
+            self._refuse_root(node)
+        try:
+            node = self._find_file(path)
+            self._compare(node, prev_value, prev_index)
+        except StoreError:
+            self.stats.compare_and_swap_fail += 1
+            raise
+        self.stats.compare_and_swap_success += 1
+        return self._rewrite(
+            ev.COMPARE_AND_SWAP, node, value, expire_ns=expire_ns, refresh=refresh, now_ns=now_ns
+        )
+
+    def delete(
+        self, path: str, *, is_dir: bool = False, recursive: bool = False, now_ns: int
+    ) -> Event:
+        """Remove a file; `is_dir` also an empty directory, `recursive` any directory."""
+        try:
+            node = self._tree.find(path, index=self.index)
+            if type(node) is Directory and node.key not in self._read_only:
+                if not (is_dir or recursive):
+                    raise StoreError(NOT_FILE, node.key, self.index)
+                if node.children and not recursive:
+                    raise StoreError(DIR_NOT_EMPTY, node.key, self.index)
+        except StoreError:
+            self.stats.delete_fail += 1
+            raise
+        # Counted before the check below: etcd 2.3.8 books this refusal as a success.
+        self.stats.delete_success += 1
+        self._refuse_root(node)
+        return self._remove(ev.DELETE, node, shows_dir=node.is_dir, now_ns=now_ns)
+
+    def compare_and_delete(
+        self, path: str, *, prev_value: str = "", prev_index: int = 0, now_ns: int
+    ) -> Event:
+        """Remove a file that has the given value and index ("" and 0: any)."""
+        try:
+            self._tree.find(path, index=self.index)
+        except StoreError:
+            self.stats.compare_and_delete_fail += 1
+            raise
+        # Counted before the checks below: etcd 2.3.8 books their refusals as successes.
+        self.stats.compare_and_delete_success += 1
+        node = self._find_file(path)
+        self._compare(node, prev_value, prev_index)
+        return self._remove(ev.COMPARE_AND_DELETE, node, shows_dir=False, now_ns=now_ns)
+
+    def delete_expired(self, cutoff_ns: int) -> list[Event]:
+        """Remove every node whose time is not after the cutoff, oldest first; one event each."""
+        events: list[Event] = []
+        while (due := self._expiries.pop_due(cutoff_ns)) is not None:
+            expire_ns, key = due
+            node = self._nodes.get(key)
+            if node is None or node.expire_ns != expire_ns:
+                continue
+            self.stats.expire_count += 1
+            events.append(self._remove(ev.EXPIRE, node, shows_dir=False, now_ns=cutoff_ns))
+        return events
+
+    # Snapshots
+
+    def freeze(self) -> Frozen:
+        """A copy of this moment that shares every File; its chunks() may be taken at leisure."""
+        stats = self.stats.to_json(watchers=0)
+        return Frozen(self._nodes, self._history, index=self.index, stats_json=stats)
+
+    def save(self) -> bytes:
+        """The snapshot document, as etcd 2.3.8 reads and writes it."""
+        return b"".join(self.save_chunks())
+
+    def save_chunks(self) -> Iterator[bytes]:
+        """save() in pieces, all of this moment, however late they are taken."""
+        return self.freeze().chunks()
+
+    def recover(self, data: bytes) -> None:
+        """Become what a snapshot says; BadSnapshot leaves the store as it was. Watchers stay."""
+        loaded = load(data)
+        history = History(self._history.capacity)
+        history.events.extend(loaded.events)
+        history.ring_offset = loaded.ring_offset
+        tree = Tree()
+        tree.nodes = loaded.nodes
+        self._adopt(tree)
+        self._history = history
+        self.index = loaded.index
+        self.stats.load(loaded.stats)
+        self._expiries = ExpiryQueue()
+        for node in loaded.nodes.values():
+            if node.expire_ns:
+                self._expiries.push(node.expire_ns, node.key, self._expires_at)
+
+    # Shared parts of the operations
+
+    def _set_slowly(
+        self,
+        path: str,
+        value: str,
+        *,
+        is_dir: bool,
+        expire_ns: int,
+        refresh: bool,
+        now_ns: int,
+    ) -> Event:
+        try:
+            path = clean(path)
+            old = self._nodes.get(path)
+            if refresh or old is None:
+                old = self._find_for_set(path, must_exist=refresh)
+            if refresh and type(old) is File:
+                value = old.value
+            event = self._place(
+                ev.SET,
+                path,
+                value,
+                is_dir=is_dir,
+                expire_ns=expire_ns,
+                replace=True,
+                refresh=refresh,
+                now_ns=now_ns,
+            )
+        except StoreError:
+            self.stats.sets_fail += 1
+            raise
+        self.stats.sets_success += 1
+        self._publish(event)
+        return event
+
+    def _place(
+        self,
+        action: str,
+        path: str,
+        value: str,
+        *,
+        is_dir: bool,
+        expire_ns: int,
+        now_ns: int,
+        replace: bool = False,
+        refresh: bool = False,
+    ) -> Event:
+        """Put a new node at a clean path, with its parents; the event is not published yet."""
+        old = self._nodes.get(path)
+        if old is not None:
+            self._refuse_root(old)
+            if not replace:
+                raise StoreError(NODE_EXIST, path, self.index)
+            if type(old) is Directory:
+                raise StoreError(NOT_FILE, path, self.index)
+        else:
+            self._tree.make_parents(path, index=self.index)
+        self.index = index = self.index + 1
+        if expire_ns < MIN_EXPIRE_NS:
+            expire_ns = 0
+        shown: File | NodeView
+        if is_dir:
+            directory = Directory(path, index, expire_ns=expire_ns)
+            self._tree.put(directory)
+            shown = view_directory(directory)
+        else:
+            shown = File(path, value, expire_ns, index, index)
+            self._tree.put(shown)
+        if expire_ns:
+            self._expiries.push(expire_ns, path, self._expires_at)
+        prev = old if type(old) is File else None
+        kind = RefreshEvent if refresh else Event
+        return kind(action, shown, prev, index, now_ns)
+
+    def _rewrite(
+        self, action: str, old: File, value: str, *, expire_ns: int, refresh: bool, now_ns: int
+    ) -> Event:
+        """Give a file a new value and TTL; it keeps its creation index."""
+        self.index = index = self.index + 1
+        if refresh:
+            value = old.value
+        node = File(old.key, value, expire_ns, index, old.created_index)
+        self._nodes[old.key] = node
+        if expire_ns:
+            self._expiries.push(expire_ns, old.key, self._expires_at)
+        event = (RefreshEvent if refresh else Event)(action, node, old, index, now_ns)
+        self._publish(event)
+        return event
+
+    def _update_directory(
+        self, node: Directory, expire_ns: int, *, refresh: bool, now_ns: int
+    ) -> Event:
+        self.index = index = self.index + 1
+        prev = view_directory(node)
+        node.expire_ns = expire_ns
+        if expire_ns:
+            self._expiries.push(expire_ns, node.key, self._expires_at)
+        view = view_directory(node)
+        # etcd 2.3.8 shows the new index here but leaves the directory's own index alone.
+        view.modified_index = index
+        event = (RefreshEvent if refresh else Event)(ev.UPDATE, view, prev, index, now_ns)
+        self._publish(event)
+        return event
+
+    def _remove(
+        self, action: str, node: File | Directory, *, shows_dir: bool, now_ns: int
+    ) -> Event:
+        self.index = index = self.index + 1
+        prev = node if type(node) is File else view_directory(_as_directory(node))
+        view = NodeView(node.key, index, node.created_index, is_dir=shows_dir)
+        removed = self._tree.remove(node)
+        event = Event(action, view, prev, index, now_ns)
+        self._publish(event, removed)
+        return event
+
+    def _publish(self, event: Event, removed: Sequence[str] = ()) -> None:
+        self._history.append(event)
+        if self._hub.groups and not event.refresh:
+            self._hub.notify(event, removed)
+
+    def _find_for_set(self, path: str, *, must_exist: bool) -> File | Directory | None:
+        try:
+            return self._tree.find(path, index=self.index)
+        except StoreError as error:
+            if error.code == NOT_DIR or must_exist:
+                raise
+            return None
+
+    def _find_file(self, path: str) -> File:
+        node = self._tree.find(path, index=self.index)
+        if type(node) is File:
+            return node
+        raise StoreError(NOT_FILE, node.key, self.index)
+
+    def _refuse_root(self, node: File | Directory) -> None:
+        if node.key in self._read_only:
+            raise StoreError(ROOT_RONLY, "/", self.index)
+
+    def _compare(self, node: File, prev_value: str, prev_index: int) -> None:
+        """Refuse with a cause that shows the parts which differ."""
+        differing = []
+        if prev_value and node.value != prev_value:
+            differing.append(f"[{prev_value} != {node.value}]")
+        if prev_index and node.modified_index != prev_index:
+            differing.append(f"[{prev_index} != {node.modified_index}]")
+        if differing:
+            raise StoreError(TEST_FAILED, " ".join(differing), self.index)
+
+    def _expires_at(self, expire_ns: int, key: str) -> bool:
+        node = self._nodes.get(key)
+        return node is not None and node.expire_ns == expire_ns
+
+
+def _as_directory(node: File | Directory) -> Directory:
+    assert type(node) is Directory
+    return node
