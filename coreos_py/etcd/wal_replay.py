@@ -1,0 +1,97 @@
+"""Replaying a log: which sequences of whole records make sense, and what they add up to.
+
+Each file starts with a crc record and the metadata; entries may overwrite earlier ones, never leave
+a gap; the marker of the snapshot to start from must be there. Mirrors WAL.ReadAll of etcd 2.3.8,
+which panics on some of what is refused here. Pure: records in, state out.
+"""
+
+from __future__ import annotations
+
+from coreos_py.etcd import wal_record as records
+from coreos_py.etcd.wal_record import BadRecord
+from coreos_py.raft.types import Entry, HardState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.etcd.pb import Marker
+
+HEAD_RECORDS = 2
+SNAPSHOT_NOT_FOUND = "wal: snapshot not found"
+SNAPSHOT_MISMATCH = "wal: snapshot mismatch"
+METADATA_CONFLICT = "wal: conflicting metadata found"
+
+
+class Replay:
+    """Takes the records of all files in order; entries up to `start` are passed over."""
+
+    def __init__(self, start: Marker) -> None:
+        self.start = start
+        self.metadata = b""
+        self.hard_state = HardState()
+        self.entries: list[Entry] = []
+        self.last_index = 0
+        self.matched = False
+        self._position = 0
+
+    def begin_file(self) -> None:
+        """The next record is the first of its file."""
+        self._position = 0
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the current file's crc and metadata have been read."""
+        return self._position >= HEAD_RECORDS
+
+    def take(self, found: records.Found) -> None:
+        """Add one record; BadRecord if it cannot follow what was taken before."""
+        kind = found.kind
+        if self._position < HEAD_RECORDS:
+            if kind != (records.CRC, records.METADATA)[self._position]:
+                raise BadRecord(found.offset, "wal file without crc and metadata at its head")
+            self._position += 1
+        if kind == records.ENTRY:
+            self._take_entry(found)
+        elif kind == records.STATE:
+            self.hard_state = records.read_state(found)
+        elif kind == records.MARKER:
+            self._take_marker(found)
+        elif kind == records.METADATA:
+            if self.metadata and self.metadata != found.data:
+                raise BadRecord(found.offset, METADATA_CONFLICT)
+            self.metadata = found.data
+
+    def _take_entry(self, found: records.Found) -> None:
+        entry = records.read_entry(found)
+        self.last_index = entry.index
+        position = entry.index - self.start.index - 1
+        if position < 0:
+            return
+        entries = self.entries
+        if position > len(entries):
+            last = self.start.index + len(entries)
+            raise BadRecord(found.offset, f"entry {entry.index} follows entry {last}")
+        del entries[position:]
+        entries.append(entry)
+
+    def _take_marker(self, found: records.Found) -> None:
+        marker = records.read_marker(found)
+        self.last_index = max(self.last_index, marker.index)
+        if marker.index != self.start.index:
+            return
+        if marker.term != self.start.term:
+            raise BadRecord(found.offset, SNAPSHOT_MISMATCH)
+        self.matched = True
+        if self.entries and self.entries[0].term < marker.term:
+            # A snapshot from the leader replaced a log that disagreed with it.
+            self.entries.clear()
+
+    def problem(self, *, first_seq: int) -> str:
+        """What is wrong with the log as a whole, or nothing."""
+        if not self.matched:
+            return f"{SNAPSHOT_NOT_FOUND} (index {self.start.index}, term {self.start.term})"
+        if first_seq and not self.hard_state.term:
+            return "no hard state in a log of several files"
+        last = self.start.index + len(self.entries)
+        if self.hard_state.commit > last:
+            return f"entries end at {last} but {self.hard_state.commit} is committed"
+        return ""
