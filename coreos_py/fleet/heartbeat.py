@@ -1,0 +1,97 @@
+"""Every interval and deadline of fleetd, derived from agent_ttl and engine_reconcile_interval.
+
+Also the two small state machines of an etcd outage: how long to wait before trying again, and
+whether machines that are not listed may be declared lost yet. Numbers are those of fleet 1.0.0
+unless said otherwise. Pure: seconds in, seconds out; the caller owns the clock.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+AGENT_PASS_S = 5.0
+STATE_POLL_S = 1.0
+MACHINE_REFRESH_S = 60.0
+BACKOFF_MAX_S = 60.0
+_LONG_TTL_S = 10.0
+_LEASE_INTERVALS = 5
+
+
+class Timings(NamedTuple):
+    """The intervals of one fleetd."""
+
+    agent_ttl_s: float
+    engine_interval_s: float
+
+    @property
+    def publish_s(self) -> float:
+        """Time between two publications of an unchanged unit state or heartbeat."""
+        return self.agent_ttl_s * 4 / 5 if self.agent_ttl_s > _LONG_TTL_S else self.agent_ttl_s / 2
+
+    @property
+    def machine_beat_s(self) -> float:
+        """Time between two writes of the machine object."""
+        return self.agent_ttl_s / 2
+
+    @property
+    def beat_deadline_s(self) -> float:
+        """How long one beat may be retried before etcd counts as lost."""
+        return self.agent_ttl_s / 3
+
+    @property
+    def beat_retry_s(self) -> float:
+        """Time between two tries of one beat."""
+        return self.beat_deadline_s / 4
+
+    @property
+    def lease_ttl_s(self) -> float:
+        """How long engine leadership lasts without renewal."""
+        return self.engine_interval_s * _LEASE_INTERVALS
+
+    @property
+    def outage_s(self) -> float:
+        """How long etcd must have been out of reach for other machines' keys to be in doubt.
+
+        A machine key has at least half of agent_ttl to live when an outage begins; half of that
+        again is the margin.
+        """
+        return self.agent_ttl_s / 4
+
+
+class Contact:
+    """What one process knows about its link to etcd: feed it the outcome of every request."""
+
+    __slots__ = ("_down_since_s", "_trusted_from_s", "timings")
+
+    def __init__(self, timings: Timings, started_s: float) -> None:
+        self.timings = timings
+        self._down_since_s: float | None = None
+        # A process that has just started knows nothing of an outage before it.
+        self._trusted_from_s = started_s + timings.agent_ttl_s
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether the last request reached etcd."""
+        return self._down_since_s is None
+
+    def failed(self, now_s: float) -> None:
+        """Note that a request could not be served."""
+        if self._down_since_s is None:
+            self._down_since_s = now_s
+
+    def succeeded(self, now_s: float) -> None:
+        """Note an answer; after a long outage machines get one agent_ttl to report again."""
+        if self._down_since_s is None:
+            return
+        if now_s - self._down_since_s >= self.timings.outage_s:
+            self._trusted_from_s = max(self._trusted_from_s, now_s + self.timings.agent_ttl_s)
+        self._down_since_s = None
+
+    def absent_means_gone(self, now_s: float) -> bool:
+        """Tell whether a machine without a key may be declared lost."""
+        return self._down_since_s is None and now_s >= self._trusted_from_s
+
+
+def next_backoff_s(previous_s: float) -> float:
+    """Return the next wait of 1, 2, 4 … 60 seconds; 0 starts the series."""
+    return min(max(previous_s * 2, 1.0), BACKOFF_MAX_S)
