@@ -1,0 +1,159 @@
+"""Load on a member: wrk for throughput, one selector for a thousand watchers."""
+
+from __future__ import annotations
+
+import re
+import selectors
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.servers import Member, put
+
+VALUE = "x" * 256
+PUT_SCRIPT = """
+local n = {start}
+wrk.method = "PUT"
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+local body = "value={value}"
+request = function()
+  n = n + 1
+  return wrk.format(nil, "/v2/keys/bench/k" .. (n % {keys}), nil, body)
+end
+"""
+GET_SCRIPT = """
+local n = 0
+request = function()
+  n = n + 1
+  return wrk.format("GET", "/v2/keys/bench/k" .. (n % {keys}) .. "{query}")
+end
+"""
+
+
+def wrk(member: Member, script: str, *, connections: int, seconds: float) -> float:
+    """Requests per second that were answered with success."""
+    program = shutil.which("wrk")
+    assert program, "wrk is not installed (apt-get install wrk)"
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        command = [
+            program,
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds:g}s",
+            "-s",
+            file.name,
+            member.url,
+        ]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in text, text
+    assert "Socket errors" not in text, text
+    found = re.search(r"Requests/sec:\s+([0-9.]+)", text)
+    assert found, text
+    return float(found.group(1))
+
+
+def puts(member: Member, *, connections: int, seconds: float, keys: int = 1000) -> float:
+    return wrk(
+        member,
+        PUT_SCRIPT.format(start=0, value=VALUE, keys=keys),
+        connections=connections,
+        seconds=seconds,
+    )
+
+
+def gets(member: Member, *, connections: int, seconds: float, query: str = "") -> float:
+    return wrk(
+        member,
+        GET_SCRIPT.format(keys=1000, query=query),
+        connections=connections,
+        seconds=seconds,
+    )
+
+
+def fill(member: Member, count: int) -> None:
+    """Writes keys k0..k(count-1) of 256 bytes below /bench."""
+    connections = [socket.create_connection(("127.0.0.1", member.client_port)) for _ in range(32)]
+    try:
+        for first in range(0, count, len(connections)):
+            busy = connections[: count - first]
+            for offset, talk in enumerate(busy):
+                talk.sendall(
+                    f"PUT /v2/keys/bench/k{first + offset} HTTP/1.1\r\nHost: x\r\n"
+                    "Content-Type: application/x-www-form-urlencoded\r\n"
+                    f"Content-Length: {len(VALUE) + 6}\r\n\r\nvalue={VALUE}".encode()
+                )
+            for talk in busy:
+                head = read_answer(talk)
+                assert head.startswith((b"HTTP/1.1 201", b"HTTP/1.1 200")), head
+    finally:
+        for talk in connections:
+            talk.close()
+
+
+def read_answer(talk: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _some(talk)
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = re.search(rb"(?i)content-length: *(\d+)", head)
+    assert found, head
+    while len(body) < int(found.group(1)):
+        body += _some(talk)
+    return data
+
+
+def _some(talk: socket.socket) -> bytes:
+    data = talk.recv(65536)
+    assert data, "connection closed"
+    return data
+
+
+def fan_out(member: Member, watchers: int) -> float:
+    """Seconds from a write to the moment the last of `watchers` has its event."""
+    assert put(member, "fan", "before")
+    selector = selectors.DefaultSelector()
+    talks = []
+    for _ in range(watchers):
+        talk = socket.create_connection(("127.0.0.1", member.client_port))
+        talk.sendall(b"GET /v2/keys/fan?wait=true HTTP/1.1\r\nHost: x\r\n\r\n")
+        talks.append(talk)
+    for talk in talks:  # the answer's head is flushed when the watch is set
+        assert b"200 OK" in talk.recv(4096)
+        selector.register(talk, selectors.EVENT_READ)
+    begin = time.monotonic()
+    assert put(member, "fan", "after")
+    waiting = set(talks)
+    while waiting:
+        ready = selector.select(10)
+        assert ready, f"{len(waiting)} watchers never heard"
+        for key, _ in ready:
+            talk = key.fileobj
+            assert isinstance(talk, socket.socket)
+            if b"after" in talk.recv(4096):
+                waiting.discard(talk)
+                selector.unregister(talk)
+    took = time.monotonic() - begin
+    for talk in talks:
+        talk.close()
+    return took
+
+
+def disk_probe(folder: Path) -> float:
+    """Median milliseconds of an fdatasync of 512 bytes, so that rates can be read beside it."""
+    import os
+    import statistics
+
+    times = []
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        for _ in range(50):
+            file.write(b"x" * 512)
+            file.flush()
+            begin = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - begin) * 1e3)
+    return statistics.median(times)
