@@ -1,0 +1,95 @@
+#!/bin/sh
+# A cluster on this host in one command: builds the archive if needed, starts three machines, and walks
+# through what a cluster does: services, their announcements, a machine that dies, one that comes back.
+# Needs neither root nor systemd; once built, no network. Leaves the cluster up.
+set -eu
+
+usage="usage: up.sh [DIR]    DIR: where the cluster lives (default: the user's state directory)"
+case "${1:-}" in
+-h | --help) echo "$usage"; exit 0 ;;
+-*) echo "up.sh: unknown option '$1'" >&2; echo "$usage" >&2; exit 2 ;;
+esac
+[ $# -le 1 ] || { echo "up.sh: unexpected argument '$2'" >&2; exit 2; }
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+units=$top/packaging/examples
+archive=$top/dist/coreos.pyz
+set -- ${1:+"--dir=$1"}
+
+step() { printf '\n==> %s\n' "$*"; }
+run() { printf '$ %s\n' "$*"; "$@"; }
+fail() { echo "up.sh: $*" >&2; exit 1; }
+
+# within SECONDS COMMAND...: tries until it works; its last words when it never does.
+within() {
+    limit=$1
+    shift
+    end=$(($(date +%s) + limit))
+    until words=$("$@" 2>&1); do
+        [ "$(date +%s)" -lt "$end" ] || fail "after $limit s still not: $*${words:+ ($words)}"
+        sleep 0.3
+    done
+}
+
+machine_of() { fleetctl list-units --no-legend --full --fields=unit,machine,sub | awk -v u="$1" '$1 == u && $3 == "running" {sub(".*/", "", $2); print $2}'; }
+moved() { now=$(machine_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]; }
+announced_at() { [ "$(etcdctl get "/services/web/$1")" = "$2:8080" ]; }
+gone() { ! etcdctl get "$1" >/dev/null 2>&1; }
+
+if [ ! -f "$archive" ] || [ -n "$(find "$top/coreos_py" -name '*.py' -newer "$archive" | head -n 1)" ]; then
+    step "building $archive"
+    "$top/packaging/build.sh"
+fi
+coreos=$top/dist/bin/coreos
+
+step "three machines, each with its own etcd member and fleetd"
+run "$coreos" cluster up "$@"
+environment=$("$coreos" cluster env "$@")
+eval "$environment"
+run etcdctl cluster-health
+run fleetctl list-machines
+
+step "three web servers that refuse to share a machine, their announcements, a unit for machines with an SSD"
+run fleetctl start "$units"/web@1.service "$units"/web@2.service "$units"/web@3.service
+run fleetctl start "$units"/web-announce@1.service "$units"/web-announce@2.service "$units"/web-announce@3.service
+run fleetctl start "$units"/disk-report.service
+run fleetctl list-units
+for i in 1 2 3; do
+    within 15 announced_at "$i" "$(machine_of "web@$i.service")"
+    run curl -sS --retry 5 --retry-connrefused "http://$(etcdctl get "/services/web/$i")/from/web@$i"
+done
+run etcdctl ls --recursive /services
+
+step "a fourth machine as a spare, then the power of the one that runs web@3 is cut"
+run coreos cluster add "$@"
+old=$(machine_of web@3.service)
+run coreos cluster kill "${old##*.10}" "$@"
+environment=$(coreos cluster env "$@")
+eval "$environment"
+within 60 moved web@3.service "$old"
+new=$(machine_of web@3.service)
+within 60 announced_at 3 "$new"
+echo "web@3 moved from $old to $new, and its announcement followed"
+run curl -sS --retry 5 --retry-connrefused "http://$(etcdctl get /services/web/3)/still/here"
+
+step "the machine comes back"
+run coreos cluster resume "${old##*.10}" "$@"
+four_machines() { [ "$(fleetctl list-machines --no-legend | wc -l)" -eq 4 ]; }
+within 60 four_machines
+run coreos cluster status "$@"
+
+step "destroy everything, and start the three web servers again"
+run fleetctl destroy web-announce@1 web-announce@2 web-announce@3 web@1 web@2 web@3 disk-report
+for i in 1 2 3; do within 30 gone "/services/web/$i"; done
+run fleetctl start "$units"/web@1.service "$units"/web@2.service "$units"/web@3.service
+run fleetctl list-units
+
+cat <<EOF
+
+The cluster is up. To go on:
+    eval "\$($coreos cluster env${1:+ $1})"
+    fleetctl list-units
+    coreos cluster status${1:+ $1}
+To stop it and delete its state:
+    $coreos cluster down${1:+ $1}
+EOF

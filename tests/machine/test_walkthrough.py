@@ -1,0 +1,114 @@
+"""The walkthrough on real machines: systemd over D-Bus, one machine losing its power."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import machines as support
+from tests.support.machines import Machines, within
+
+TOP = Path(__file__).resolve().parents[2]
+EXAMPLES = TOP / "packaging" / "examples"
+
+pytestmark = pytest.mark.machine
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory):
+    if reason := support.why_not():
+        pytest.skip(reason)
+    archive = TOP / "dist" / "coreos.pyz"
+    assert archive.exists(), "packaging/build.sh makes the archive"
+    group = Machines(
+        tmp_path_factory.mktemp("machines") / "m", count=4, archive=archive, agent_ttl="6s"
+    )
+    yield group
+    group.close()
+
+
+def units(machines: Machines, asker: int) -> dict[str, tuple[str, str]]:
+    """Unit -> (machine address, sub state), one row per unit and machine for global units."""
+    text = machines.run(
+        asker, "fleetctl", "list-units", "--no-legend", "--full", "--fields=unit,machine,sub"
+    )
+    rows = (line.split() for line in text.splitlines())
+    return {name: (machine.rpartition("/")[2], sub) for name, machine, sub in rows}
+
+
+def put_examples(machines: Machines, number: int) -> None:
+    for path in EXAMPLES.glob("*.service"):
+        machines.run(number, "sh", "-c", f"cat >/root/{path.name} <<'EOF'\n{path.read_text()}EOF")
+
+
+@pytest.mark.timeout(600)
+def test_services_outlive_a_machine(machines: Machines):
+    put_examples(machines, 1)
+    start = "cd /root && fleetctl start"
+    machines.run(1, "sh", "-c", f"{start} web@1 web@2 web@3")
+    machines.run(1, "sh", "-c", f"{start} web-announce@1 web-announce@2 web-announce@3")
+    machines.run(1, "sh", "-c", f"{start} disk-report.service")
+
+    before = units(machines, 1)
+    places = [before[f"web@{i}.service"][0] for i in (1, 2, 3)]
+    assert len(set(places)) == 3, before
+    for i, place in enumerate(places, start=1):
+        announced = within(20, lambda i=i: machines.run(1, "etcdctl", "get", f"/services/web/{i}"))
+        assert announced.strip() == f"{place}:8080"
+        hello = machines.run(
+            1, "curl", "-sS", "--retry", "9", "--retry-connrefused", announced.strip() + "/x"
+        )
+        assert hello == "Hello /x\n"
+
+    victim = next(i for i in (1, 2, 3) if not before[f"web@{i}.service"][0].endswith(".101"))
+    lost = before[f"web@{victim}.service"][0]
+    machines.cut_power(int(lost.rpartition(".")[2]) - 100)
+
+    def moved() -> str | bool:
+        place, sub = units(machines, 1).get(f"web@{victim}.service", (lost, ""))
+        return place if place != lost and sub == "running" else False
+
+    place = within(60, moved)
+    assert place not in places
+    within(
+        30,
+        lambda: (
+            machines.run(1, "etcdctl", "get", f"/services/web/{victim}").strip() == f"{place}:8080"
+        ),
+    )
+    assert machines.run(1, "curl", "-sS", f"{place}:8080/still") == "Hello /still\n"
+
+    machines.power_on(int(lost.rpartition(".")[2]) - 100)
+    within(60, lambda: machines.run(1, "fleetctl", "list-machines", "--no-legend").count("\n") == 4)
+    assert units(machines, 1)[f"web@{victim}.service"][0] == place
+
+    machines.run(1, "fleetctl", "destroy", "web-announce@1", "web-announce@2", "web-announce@3")
+    machines.run(1, "fleetctl", "destroy", "web@1", "web@2", "web@3", "disk-report")
+    within(30, lambda: units(machines, 1) == {})
+    within(
+        30,
+        lambda: (
+            machines.run(1, "etcdctl", "ls", "--recursive", "/services").split()
+            == ["/services/web"]
+        ),
+    )
+
+
+@pytest.mark.timeout(300)
+def test_restarting_fleetd_restarts_no_unit(machines: Machines):
+    machines.run(
+        1,
+        "sh",
+        "-c",
+        "cd /root && printf '[Service]\\nExecStart=/bin/sleep 1000\\n' >still.service"
+        " && fleetctl start still",
+    )
+    where = units(machines, 1)["still.service"][0]
+    number = int(where.rpartition(".")[2]) - 100
+    pid = machines.run(number, "systemctl", "show", "-p", "MainPID", "still.service")
+    machines.run(number, "systemctl", "kill", "-s", "KILL", "fleet.service")
+    within(30, lambda: "still.service" in units(machines, number))
+    within(30, lambda: "active" in machines.run(number, "systemctl", "is-active", "fleet.service"))
+    assert machines.run(number, "systemctl", "show", "-p", "MainPID", "still.service") == pid
+    machines.run(1, "fleetctl", "destroy", "still")

@@ -1,0 +1,83 @@
+"""Real machines for tests: the scripts of packaging/machines, driven from Python.
+
+The machines go away with the test process, however it ends: a watchdog of its own session holds a
+pipe from here and takes them down when the pipe closes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "packaging" / "machines"
+
+
+def why_not() -> str:
+    """Why machines cannot be booted here; empty when they can."""
+    if os.geteuid() != 0:
+        return "booting machines needs root"
+    missing = [
+        tool for tool in ("systemd-nspawn", "debootstrap", "nsenter") if not shutil.which(tool)
+    ]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+class Machines:
+    """COUNT machines running etcd and fleet from the archive."""
+
+    def __init__(self, directory: Path, *, count: int, archive: Path, agent_ttl: str) -> None:
+        self.environment = os.environ | {"COREOS_MACHINES_DIR": str(directory)}
+        self._watchdog = subprocess.Popen(
+            ["sh", "-c", f"read -r _; exec {SCRIPTS}/down.sh"],
+            stdin=subprocess.PIPE,
+            env=self.environment,
+            start_new_session=True,
+        )
+        self.script("up.sh", "-n", str(count), "-p", str(archive), "-t", agent_ttl, timeout_s=600)
+
+    def close(self) -> None:
+        """Takes everything down; nothing is left."""
+        assert self._watchdog.stdin is not None
+        self._watchdog.stdin.close()
+        assert self._watchdog.wait(timeout=120) == 0
+
+    def script(self, name: str, *arguments: str, timeout_s: float = 120) -> str:
+        done = subprocess.run(
+            [str(SCRIPTS / name), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == 0, f"{name} {arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def run(self, number: int, *command: str) -> str:
+        """What `command` prints on machine `number`; it must succeed."""
+        return self.script("run.sh", str(number), *command)
+
+    def cut_power(self, number: int) -> None:
+        self.script("power.sh", "cut", str(number))
+
+    def power_on(self, number: int) -> None:
+        self.script("power.sh", "on", str(number))
+
+
+def within(seconds: float, attempt: Callable[[], Any]) -> Any:
+    """The first true result of `attempt`; its last result or failure when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            last: object = attempt()
+            if last:
+                return last
+        except AssertionError as error:
+            last = error
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {last}"
+        time.sleep(0.3)
