@@ -6,14 +6,17 @@ except that moving an older layout can be interrupted and continued.
 
 from __future__ import annotations
 
+import logging
 import os
 from enum import StrEnum
 from typing import NamedTuple
 
+from coreos_py.base.atomic import fsync_dir
 from coreos_py.base.errors import CoreosError
+from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import wal
 from coreos_py.etcd.snap import DB_NAME
-from coreos_py.etcd.wal_files import Log, failure, list_names, no_log, sync_dir
+from coreos_py.etcd.wal_files import Log, failure, list_names, no_log
 
 DIR_MODE = 0o700
 _MOVING = "member.moving"
@@ -52,7 +55,7 @@ def identify(data_dir: str, *, log: Log = no_log) -> DirKind:
     for name in names:
         if name not in (DirKind.MEMBER, DirKind.PROXY):
             log(
-                "warning",
+                logging.WARNING,
                 f"found invalid file/dir {name} under data dir {data_dir}"
                 " (Ignore this if you are upgrading etcd)",
             )
@@ -121,7 +124,7 @@ def _move_layout(data_dir: str, member: str, *, log: Log) -> None:
     for name in ("snap", "wal"):
         if name in names:
             os.rename(os.path.join(data_dir, name), os.path.join(moving, name))
-    sync_dir(moving)
+    fsync_dir(moving)
     os.rename(moving, member)
-    sync_dir(data_dir)
-    log("notice", f"moved wal and snap of {data_dir} to {member}")
+    fsync_dir(data_dir)
+    log(NOTICE, f"moved wal and snap of {data_dir} to {member}")

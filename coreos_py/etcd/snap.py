@@ -6,8 +6,10 @@ others. The newest that reads is the one to start from. Mirrors snap/snapshotter
 
 from __future__ import annotations
 
+import logging
 import os
 
+from coreos_py.base.atomic import fsync_dir, write_all
 from coreos_py.base.crc import crc32c
 from coreos_py.base.errors import Corrupt, WireError
 from coreos_py.etcd import pb
@@ -43,12 +45,12 @@ class Snapshotter:
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
             try:
                 for part in _envelope(blocks, snapshot):
-                    files.write_whole(fd, part)
+                    write_all(fd, part)
                 os.fsync(fd)
             finally:
                 os.close(fd)
             os.rename(temp, path)
-            files.sync_dir(self.directory)
+            fsync_dir(self.directory)
         except OSError as error:
             self._remove(temp)
             raise files.failure(path, error) from error
@@ -61,7 +63,7 @@ class Snapshotter:
             try:
                 return read_snapshot(path)
             except Corrupt as damage:
-                self._log("error", f"corrupted snapshot file {damage}")
+                self._log(logging.ERROR, f"corrupted snapshot file {damage}")
                 if rename_broken:
                     self._set_aside(path)
         return None
@@ -78,7 +80,7 @@ class Snapshotter:
             if name.endswith(SNAP_SUFFIX):
                 found.append(name)
             else:
-                self._log("warning", f"skipped unexpected non snapshot file {name}")
+                self._log(logging.WARNING, f"skipped unexpected non snapshot file {name}")
         return found[::-1]
 
     def _set_aside(self, path: str) -> None:
@@ -95,7 +97,7 @@ class Snapshotter:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._log("error", f"failed to remove snapshot file {files.failure(path, error)}")
+            self._log(logging.ERROR, f"failed to remove snapshot file {files.failure(path, error)}")
 
 
 def _envelope(blocks: list[bytes], snapshot: Snapshot) -> list[bytes]:

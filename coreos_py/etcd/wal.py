@@ -10,12 +10,15 @@ Mirrors wal/wal.go of etcd 2.3.8.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from itertools import pairwise
 from typing import NamedTuple, Self
 
+from coreos_py.base.atomic import fsync_dir, write_all
 from coreos_py.base.errors import CoreosError, Corrupt
+from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import pb
 from coreos_py.etcd import wal_files as files
 from coreos_py.etcd import wal_record as records
@@ -102,7 +105,7 @@ class WAL:
         wal._metadata = metadata
         try:
             wal._begin_file(_FIRST, [(records.MARKER, pb.encode_marker(pb.Marker()))])
-            files.sync_dir(os.path.dirname(os.path.abspath(directory)))
+            fsync_dir(os.path.dirname(os.path.abspath(directory)))
         except OSError as error:
             wal.abandon()
             raise files.failure(directory, error) from error
@@ -180,11 +183,11 @@ class WAL:
         return WalContents(replay.metadata, replay.hard_state, replay.entries)
 
     def _drop_tail(self, segment: _Segment, tail: _Tail) -> None:
-        self._log("notice", f"repairing {segment.path}")
+        self._log(NOTICE, f"repairing {segment.path}")
         files.cut_tail(segment.fd, segment.path, data=tail.data, size=tail.size)
         lost = len(tail.data) - tail.size
         self._log(
-            "notice",
+            NOTICE,
             f"dropped an incomplete record of {lost} bytes at offset {tail.size} of {segment.path},"
             f" the file as it was is {segment.path}{files.BROKEN_SUFFIX}",
         )
@@ -276,7 +279,7 @@ class WAL:
     def _append(self, parts: list[bytes], crc: int) -> None:
         data = b"".join(parts)
         try:
-            files.write_whole(self._segments[-1].fd, data)
+            write_all(self._segments[-1].fd, data)
         except OSError as error:
             raise self._fail(error) from error
         self._crc = crc
@@ -295,7 +298,7 @@ class WAL:
         except CoreosError as error:
             self._failed = error
             raise
-        self._log("info", f"segmented wal file {self._segments[-1].path} is created")
+        self._log(logging.INFO, f"segmented wal file {self._segments[-1].path} is created")
 
     def _begin_file(self, name: WalName, head: Sequence[tuple[int, bytes]]) -> None:
         path = os.path.join(self.directory, str(name))
@@ -309,10 +312,10 @@ class WAL:
             for kind, data in ((records.METADATA, self._metadata), *head):
                 crc = records.append_record(parts, crc, kind=kind, data=data)
             os.ftruncate(fd, 0)
-            files.write_whole(fd, b"".join(parts))
+            write_all(fd, b"".join(parts))
             os.fsync(fd)
             os.rename(temp, path)
-            files.sync_dir(self.directory)
+            fsync_dir(self.directory)
         except OSError:
             os.close(fd)
             raise

@@ -6,17 +6,19 @@ Mirrors wal/util.go, wal/repair.go and pkg/fileutil of etcd 2.3.8. Knows nothing
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 from typing import NamedTuple
 
+from coreos_py.base.atomic import fsync_dir, write_all
 from coreos_py.base.errors import CoreosError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Log = Callable[[str, str], None]
+    Log = Callable[[int, str], None]  # a logging level and a message: Logger.log will do
 
 BROKEN_SUFFIX = ".broken"
 TEMP_SUFFIX = ".tmp"
@@ -36,7 +38,7 @@ class WalName(NamedTuple):
         return f"{self.seq:016x}-{self.first:016x}{WAL_SUFFIX}"
 
 
-def no_log(level: str, message: str) -> None:
+def no_log(level: int, message: str) -> None:
     """Say nothing."""
 
 
@@ -61,7 +63,7 @@ def list_wal(directory: str, *, log: Log) -> list[WalName]:
         if match:
             found.append(WalName(int(match[1], 16), int(match[2], 16)))
         else:
-            log("warning", f"ignored file {name} in wal")
+            log(logging.WARNING, f"ignored file {name} in wal")
     return found
 
 
@@ -99,38 +101,19 @@ def read_whole(fd: int, path: str) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def write_whole(fd: int, data: bytes) -> None:
-    """Write all of data; OSError when the disk does not take it."""
-    written = os.write(fd, data)
-    if written == len(data):
-        return
-    view = memoryview(data)
-    while written < len(data):
-        written += os.write(fd, view[written:])
-
-
-def sync_dir(directory: str) -> None:
-    """Make renames and new names in a directory durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def cut_tail(fd: int, path: str, *, data: bytes, size: int) -> None:
     """Keep a copy of a file's bytes as <path>.broken, then truncate the file to size."""
     copy = path + BROKEN_SUFFIX
     try:
         out = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            write_whole(out, data)
+            write_all(out, data)
             os.fsync(out)
         finally:
             os.close(out)
         os.ftruncate(fd, size)
         os.fsync(fd)
-        sync_dir(os.path.dirname(path))
+        fsync_dir(os.path.dirname(path))
     except OSError as error:
         raise failure(path, error) from error
 
