@@ -224,7 +224,7 @@ class Cluster:
 
     def do_stabilize(self, c) -> None:
         """Process and deliver until nothing is left; with ids, only among these nodes."""
-        ids = c.ids() or list(self.nodes)
+        ids = c.ids() or sorted(self.nodes)
         quiet = c.options.get("log") == "off"
         while True:
             busy = [node for node in ids if node in self.nodes and self._busy(node)]
@@ -258,6 +258,13 @@ class Cluster:
         storage.compact(index)
         node.disk.snapshot = storage.snapshot()
 
+    def do_send_snapshot(self, c) -> None:
+        """send-snapshot 1 2: whatever snapshot 1 has, as a late message to 2."""
+        sender, to = c.ids()
+        raw = self.nodes[sender].raw
+        snapshot = raw.storage.snapshot()
+        self._send([Message(MsgType.SNAP, to, sender, raw.term, snapshot=snapshot)])
+
     def do_report_unreachable(self, c) -> None:
         self.nodes[c.ids()[0]].raw.report_unreachable(c.ids()[1])
 
@@ -266,7 +273,7 @@ class Cluster:
         self.nodes[c.ids()[0]].raw.report_snapshot(c.ids()[1], ok=ok)
 
     def do_status(self, c) -> None:
-        for node in c.ids() or list(self.nodes):
+        for node in c.ids() or sorted(self.nodes):
             s = self.nodes[node].raw.status()
             self.out.append(
                 f"{node}: {ROLES[s.role]} term={s.term} vote={s.vote} leader={s.leader}"
@@ -280,13 +287,13 @@ class Cluster:
                     self.out.append(f"   {peer}: {state} match={p.match} next={p.next}{paused}")
 
     def do_raft_log(self, c) -> None:
-        for node in c.ids() or list(self.nodes):
+        for node in c.ids() or sorted(self.nodes):
             storage = self.nodes[node].raw.storage
             entries = storage.entries(storage.first_index, storage.last_index + 1)
             self.out.append(f"{node}: " + (", ".join(map(show_entry, entries)) or "empty"))
 
     def do_applied(self, c) -> None:
-        for node in c.ids() or list(self.nodes):
+        for node in c.ids() or sorted(self.nodes):
             self.out.append(f"{node}: {' '.join(self.nodes[node].history) or '-'}")
 
     def do_messages(self, c) -> None:
@@ -315,9 +322,12 @@ class Cluster:
             self.nodes[m.to].raw.step(pb.decode_message(pb.encode_message(m)))
 
     def _send(self, messages: list[Message], *, quiet: bool = False) -> None:
-        self.queue.extend(messages)
-        if not quiet:
-            self.out.extend("  " + show_message(m) for m in messages)
+        for m in messages:
+            if m.to not in self.down:
+                self.queue.append(m)
+            if not quiet:
+                lost = "  (lost)" if m.to in self.down else ""
+                self.out.append(f"  {show_message(m)}{lost}")
 
     def _process(self, node_id: int, *, later: bool = False, quiet: bool = False) -> None:
         node = self.nodes[node_id]
