@@ -88,7 +88,7 @@ class Snapshotter:
             os.rename(path, path + files.BROKEN_SUFFIX)
         except OSError as error:
             self._log(
-                "warning", f"cannot rename broken snapshot file: {files.failure(path, error)}"
+                logging.WARNING, f"cannot rename broken snapshot file: {files.failure(path, error)}"
             )
 
     def _remove(self, path: str) -> None:
