@@ -16,7 +16,11 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import wal
 from coreos_py.etcd.snap import DB_NAME
-from coreos_py.etcd.wal_files import Log, failure, list_names, no_log
+from coreos_py.etcd.wal_files import failure, list_names, no_log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.etcd.wal_files import Log
 
 DIR_MODE = 0o700
 _MOVING = "member.moving"
