@@ -44,7 +44,7 @@ class Figure:
 
 def throughput(runs: int, seconds: float) -> list[Figure]:
     """PUT and GET at 1 and 64 connections: one member, then three through the leader."""
-    figures = []
+    figures: list[Figure] = []
     for count in (1, 3):
         pairs: dict[str, Callable[[Member, int], float]] = {
             "PUT": lambda m, c: load.puts(m, connections=c, seconds=seconds),

@@ -132,11 +132,11 @@ def fan_out(member: Member, watchers: int) -> float:
         ready = selector.select(10)
         assert ready, f"{len(waiting)} watchers never heard"
         for key, _ in ready:
-            talk = key.fileobj
-            assert isinstance(talk, socket.socket)
-            if b"after" in talk.recv(4096):
-                waiting.discard(talk)
-                selector.unregister(talk)
+            watcher = key.fileobj
+            assert isinstance(watcher, socket.socket)
+            if b"after" in watcher.recv(4096):
+                waiting.discard(watcher)
+                selector.unregister(watcher)
     took = time.monotonic() - begin
     for talk in talks:
         talk.close()

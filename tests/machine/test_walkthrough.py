@@ -54,7 +54,8 @@ def test_services_outlive_a_machine(machines: Machines):
     places = [before[f"web@{i}.service"][0] for i in (1, 2, 3)]
     assert len(set(places)) == 3, before
     for i, place in enumerate(places, start=1):
-        announced = within(20, lambda i=i: machines.run(1, "etcdctl", "get", f"/services/web/{i}"))
+        key = f"/services/web/{i}"
+        announced = within(20, lambda key=key: machines.run(1, "etcdctl", "get", key))  # type: ignore[misc]
         assert announced.strip() == f"{place}:8080"
         hello = machines.run(
             1, "curl", "-sS", "--retry", "9", "--retry-connrefused", announced.strip() + "/x"

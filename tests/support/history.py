@@ -29,7 +29,7 @@ class Op(NamedTuple):
     ret: float | None
     ok: bool  # False: refused for certain (key not found, compare failed)
     value: str | None  # get: what was read
-    index: int | None  # modifiedIndex of the write, or of what was read
+    modified: int | None  # modifiedIndex of the write, or of what was read
 
 
 def step(state: str | None, op: Op) -> tuple[bool, str | None]:
@@ -49,11 +49,11 @@ def step(state: str | None, op: Op) -> tuple[bool, str | None]:
 
 
 class _Event:
-    __slots__ = ("before", "index", "match", "next", "op")
+    __slots__ = ("before", "match", "next", "number", "op")
 
-    def __init__(self, op: Op, index: int) -> None:
+    def __init__(self, op: Op, number: int) -> None:
         self.op = op
-        self.index = index
+        self.number = number
         self.match: _Event | None = None  # a call's return; None on returns
         self.before: _Event | None = None
         self.next: _Event | None = None
@@ -75,7 +75,7 @@ def linearizable(ops: list[Op], *, limit_s: float = 20.0) -> bool:
             raise TimeoutError(f"no verdict on {len(ops)} operations within {limit_s:g} s")
         if event is not None and event.match is not None:
             legal, after = step(state, event.op)
-            mark = (done | 1 << event.index, after)
+            mark = (done | 1 << event.number, after)
             if legal and mark not in seen:
                 seen.add(mark)
                 undo.append((event, state))
@@ -88,7 +88,7 @@ def linearizable(ops: list[Op], *, limit_s: float = 20.0) -> bool:
         if not undo:
             return False
         event, state = undo.pop()
-        done &= ~(1 << event.index)
+        done &= ~(1 << event.number)
         _put_back(event)
         event = event.next
     return True
@@ -155,12 +155,12 @@ def index_violations(ops: list[Op]) -> list[str]:
     """What contradicts the order of indexes: duplicates, time going backwards, stale reads."""
     found = []
     writes = sorted(
-        (op for op in ops if op.op != "get" and op.ok and op.ret is not None and op.index),
-        key=lambda op: op.index or 0,
+        (op for op in ops if op.op != "get" and op.ok and op.ret is not None and op.modified),
+        key=lambda op: op.modified or 0,
     )
     latest_call = -math.inf
     for op, after in zip(writes, [*writes[1:], None], strict=True):
-        if after is not None and after.index == op.index:
+        if after is not None and after.modified == op.modified:
             found.append(f"one index, two writes: {op} {after}")
         assert op.ret is not None
         if op.ret < latest_call:
@@ -173,11 +173,11 @@ def index_violations(ops: list[Op]) -> list[str]:
 
 def _read_violations(ops: list[Op]) -> list[str]:
     found = []
-    by_index = {op.index: op for op in ops if op.op in ("set", "cas") and op.ok and op.index}
+    by_index = {op.modified: op for op in ops if op.op in ("set", "cas") and op.ok and op.modified}
     acknowledged = sorted(
-        (op.ret, op.index or 0)
+        (op.ret, op.modified or 0)
         for op in ops
-        if op.op != "get" and op.ok and op.ret is not None and op.index
+        if op.op != "get" and op.ok and op.ret is not None and op.modified
     )
     times = [moment for moment, _ in acknowledged]
     highest: list[int] = []
@@ -187,9 +187,9 @@ def _read_violations(ops: list[Op]) -> list[str]:
         if op.op != "get" or not op.ok or op.ret is None:
             continue
         position = bisect.bisect_left(times, op.call)
-        if position and highest[position - 1] > (op.index or 0):
+        if position and highest[position - 1] > (op.modified or 0):
             found.append(f"stale: index {highest[position - 1]} was acknowledged before {op}")
-        write = by_index.get(op.index)
+        write = by_index.get(op.modified or 0)
         if write is not None and write.arg != op.value:
             found.append(f"read something else than was written: {op} {write}")
         if write is not None and write.call > op.ret:

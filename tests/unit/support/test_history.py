@@ -131,6 +131,6 @@ def test_a_long_concurrent_history_of_a_real_register_passes(rng: random.Random)
     assert index_violations(ops) == []
     reads = [i for i, o in enumerate(ops) if o.op == "get" and o.ok]
     spoiled = list(ops)
-    spoiled[reads[-1]] = spoiled[reads[-1]]._replace(value=values[2], index=1)
+    spoiled[reads[-1]] = spoiled[reads[-1]]._replace(value=values[2], modified=1)
     assert not linearizable(spoiled)
     assert index_violations(spoiled)
