@@ -1,0 +1,285 @@
+"""Blocking HTTP/1.1 client for command-line programs: one kept connection per endpoint.
+
+No asyncio, no http.client (12 ms to import), ssl only for https. Errors carry the texts Go's
+client prints, because etcdctl 2.3 and fleetctl 1.0 show them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from time import monotonic
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.http.framing import BodyLimit, ParseError
+from coreos_py.http.reply import Reply, ReplyParser, encode_request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable, Iterator
+
+    from coreos_py.http.url import Endpoint
+
+_RECV = 65536
+
+
+class TransportError(CoreosError):
+    """No reply came: refused, reset, cut short, nonsense. The text is Go's."""
+
+
+class TimedOut(TransportError):
+    """No reply came in time."""
+
+
+class HTTPClient:
+    """Sends requests and reads replies. `tls` makes the context at the first https endpoint."""
+
+    def __init__(self, *, tls: Callable[[], ssl.SSLContext] | None = None) -> None:
+        self._make_tls = tls
+        self._context: ssl.SSLContext | None = None
+        self._idle: dict[tuple[str, str, int], socket.socket] = {}
+
+    def request(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        target: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        header_deadline: float | None = None,
+        deadline: float | None = None,
+    ) -> Reply:
+        """One request and its whole reply. Deadlines are time.monotonic() values."""
+        stream = self.stream(
+            method,
+            endpoint,
+            target,
+            headers=headers,
+            body=body,
+            header_deadline=_earlier(header_deadline, deadline),
+        )
+        pieces = list(stream.pieces(deadline=deadline))
+        return Reply(stream.status, stream.fields, b"".join(pieces))
+
+    def stream(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        target: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        header_deadline: float | None = None,
+    ) -> ReplyStream:
+        """One request; returns when the head of the reply is there, the body is read from it."""
+        data = encode_request(method, endpoint.authority, target, headers, body)
+        sock = self._reuse(endpoint)
+        if sock is not None:
+            try:
+                return self._exchange(sock, method, endpoint, data, header_deadline)
+            except TimedOut:
+                raise
+            except TransportError as exc:
+                if method not in ("GET", "HEAD") or str(exc) != "EOF":
+                    raise
+        sock = self._connect(endpoint, header_deadline)
+        return self._exchange(sock, method, endpoint, data, header_deadline)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        for sock in self._idle.values():
+            sock.close()
+        self._idle.clear()
+
+    def _exchange(
+        self,
+        sock: socket.socket,
+        method: str,
+        endpoint: Endpoint,
+        data: bytes,
+        deadline: float | None,
+    ) -> ReplyStream:
+        stream = ReplyStream(self, sock, endpoint, ReplyParser(method))
+        try:
+            _arm(sock, deadline)
+            sock.sendall(data)
+            stream.read_head(deadline)
+        except OSError as exc:
+            sock.close()
+            raise _translate(exc, "write") from exc
+        except BaseException:
+            sock.close()
+            raise
+        return stream
+
+    def keep(self, endpoint: Endpoint, sock: socket.socket) -> None:
+        """Take a connection back whose reply was read to the end."""
+        old = self._idle.pop(endpoint.key, None)
+        if old is not None:
+            old.close()
+        self._idle[endpoint.key] = sock
+
+    def _reuse(self, endpoint: Endpoint) -> socket.socket | None:
+        sock = self._idle.pop(endpoint.key, None)
+        if sock is not None and select.select([sock], [], [], 0)[0]:
+            sock.close()  # readable while idle: the server has closed it
+            return None
+        return sock
+
+    def _connect(self, endpoint: Endpoint, deadline: float | None) -> socket.socket:
+        if endpoint.socket_path:
+            return _connect_unix(endpoint.socket_path, deadline)
+        sock = _connect_tcp(endpoint.host, endpoint.port, deadline)
+        if endpoint.scheme != "https":
+            return sock
+        try:
+            _arm(sock, deadline)
+            return self._tls().wrap_socket(sock, server_hostname=endpoint.host)
+        except OSError as exc:
+            sock.close()
+            raise _translate(exc, "read") from exc
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            if self._make_tls is not None:
+                self._context = self._make_tls()
+            else:
+                import ssl
+
+                self._context = ssl.create_default_context()
+        return self._context
+
+
+class ReplyStream:
+    """A reply whose body is read piece by piece; read it to the end or close it."""
+
+    __slots__ = ("_client", "_endpoint", "_parser", "_sock")
+
+    def __init__(
+        self, client: HTTPClient, sock: socket.socket, endpoint: Endpoint, parser: ReplyParser
+    ) -> None:
+        self._client = client
+        self._sock = sock
+        self._endpoint = endpoint
+        self._parser = parser
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._parser.status
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """The headers, lower-case names."""
+        return self._parser.fields
+
+    def read_head(self, deadline: float | None) -> None:
+        """Wait for the head of the reply."""
+        while not self._parser.status or self._parser.status < 200:
+            self._receive(deadline)
+
+    def pieces(self, *, deadline: float | None = None) -> Iterator[bytes]:
+        """The body as it arrives."""
+        parser = self._parser
+        try:
+            while True:
+                yield from parser.take()
+                if parser.done:
+                    break
+                self._receive(deadline)
+        except BaseException:
+            self.close()
+            raise
+        if parser.keep:
+            self._client.keep(self._endpoint, self._sock)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._sock.close()
+
+    def _receive(self, deadline: float | None) -> None:
+        _arm(self._sock, deadline)
+        try:
+            data = self._sock.recv(_RECV)
+            if data:
+                self._parser.feed(data)
+            else:
+                self._parser.eof()
+        except OSError as exc:
+            raise _translate(exc, "read") from exc
+        except (ParseError, BodyLimit) as exc:
+            raise TransportError(str(exc) or "reply body too large") from exc
+
+
+def _connect_unix(path: str, deadline: float | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _arm(sock, deadline)
+        sock.connect(path)
+    except OSError as exc:
+        sock.close()
+        raise _translate(exc, f"dial unix {path}: connect") from exc
+    return sock
+
+
+def _connect_tcp(host: str, port: int, deadline: float | None) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        raise TransportError(f"dial tcp: lookup {host}: no such host") from exc
+    first: TransportError | None = None
+    for family, kind, proto, _name, address in found:
+        sock = socket.socket(family, kind, proto)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _arm(sock, deadline)
+            sock.connect(address)
+        except OSError as exc:
+            sock.close()
+            shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+            error = _translate(exc, f"dial tcp {shown}:{port}: connect")
+            if isinstance(error, TimedOut):
+                raise error from exc
+            first = first or error
+        else:
+            return sock
+    assert first is not None
+    raise first
+
+
+def _arm(sock: socket.socket, deadline: float | None) -> None:
+    """Give the next socket call the time that is left."""
+    if deadline is None:
+        sock.settimeout(None)
+        return
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimedOut("i/o timeout")
+    sock.settimeout(left)
+
+
+def _translate(exc: OSError, what: str) -> TransportError:
+    if isinstance(exc, TimeoutError):
+        return TimedOut("i/o timeout")
+    if type(exc).__module__ == "ssl":
+        return TransportError(_tls_text(exc))
+    text = os.strerror(exc.errno) if exc.errno else str(exc)
+    return TransportError(f"{what}: {text[:1].lower()}{text[1:]}")
+
+
+def _tls_text(exc: OSError) -> str:
+    verify = getattr(exc, "verify_message", "")
+    if verify:
+        return f"x509: {verify}"
+    return f"tls: {getattr(exc, 'reason', None) or exc}".lower()
+
+
+def _earlier(a: float | None, b: float | None) -> float | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return min(a, b)
