@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
-from coreos_py.http.client import TimedOut, TransportError
+from coreos_py.http.client import TimedOut, TransportError, tune
 from coreos_py.http.framing import BodyLimit, ParseError
 from coreos_py.http.reply import Reply, ReplyParser, encode_request
 from coreos_py.http.url import Endpoint
@@ -182,6 +182,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if not self.endpoint.socket_path:
+            tune(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         if self._reply is None:

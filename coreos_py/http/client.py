@@ -216,6 +216,14 @@ class ReplyStream:
             raise TransportError(str(exc) or "reply body too large") from exc
 
 
+def tune(sock: socket.socket) -> None:
+    """No Nagle delay; probe a silent peer, so that a watch on a vanished host ends (Go: 30 s)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30)
+
+
 def _connect_unix(path: str, deadline: float | None) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -236,7 +244,7 @@ def _connect_tcp(host: str, port: int, deadline: float | None) -> socket.socket:
     for family, kind, proto, _name, address in found:
         sock = socket.socket(family, kind, proto)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tune(sock)
             _arm(sock, deadline)
             sock.connect(address)
         except OSError as exc:

@@ -1,0 +1,114 @@
+"""etcd v2 client for command-line programs: blocking, no asyncio, same records and errors as the
+async one. Endpoint failover as in etcd 2.3's client.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from coreos_py.etcdclient import calls
+from coreos_py.etcdclient.cluster import Endpoints, failure
+from coreos_py.etcdclient.errors import ClusterUnavailable, DeadlineExceeded
+from coreos_py.http.client import HTTPClient, TimedOut, TransportError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable
+
+    from coreos_py.etcdclient.calls import Call
+    from coreos_py.etcdclient.model import Member, Result
+    from coreos_py.http.reply import Reply
+    from coreos_py.http.url import Endpoint
+
+
+class Etcd:
+    """Talks to the cluster behind `endpoints`.
+
+    `timeout_s` bounds each attempt at one endpoint up to the reply's head (watches excepted);
+    `deadline` (monotonic seconds, None for none) bounds everything. `trace` sees every request.
+    """
+
+    def __init__(
+        self,
+        endpoints: Iterable[str],
+        *,
+        timeout_s: float | None = 1.0,
+        deadline: float | None = None,
+        username: str = "",
+        password: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        shuffle: Callable[[list[Endpoint]], None] | None = None,
+        trace: Callable[[Call, Endpoint], None] | None = None,
+    ) -> None:
+        self.deadline = deadline
+        self._endpoints = Endpoints(endpoints, shuffle=shuffle)
+        self._timeout_s = timeout_s
+        self._http = HTTPClient(tls=tls)
+        self._auth = (calls.basic_auth(username, password),) if username else ()
+        self._trace = trace
+
+    @property
+    def endpoints(self) -> list[str]:
+        """The endpoints in use."""
+        return self._endpoints.urls
+
+    def result(self, call: Call) -> Result:
+        """Send a keys call; StoreError when etcd refused. A watch is asked again until it fires."""
+        while True:
+            try:
+                return calls.read_result(self.send(call))
+            except calls.EmptyBody:
+                if not call.wait:
+                    raise
+
+    def members(self) -> list[Member]:
+        """The members of the cluster."""
+        return calls.read_members(self.send(calls.members()))
+
+    def leader(self) -> Member:
+        """The member that leads."""
+        return calls.read_member(self.send(calls.leader()), status=200)
+
+    def sync(self) -> None:
+        """Use the client URLs the members publish from now on."""
+        self._endpoints.replace([url for m in self.members() for url in m.client_urls])
+
+    def send(self, call: Call) -> Reply:
+        """Send one call to the first endpoint that answers."""
+        errors: list[str] = []
+        for endpoint in self._endpoints.order():
+            try:
+                reply = self._attempt(call, endpoint)
+            except TimedOut:
+                if self.deadline is not None and monotonic() >= self.deadline:
+                    raise DeadlineExceeded from None
+                errors.append(f"client: endpoint {endpoint.text} exceeded header timeout")
+                continue
+            except TransportError as exc:
+                errors.append(str(exc))
+                continue
+            problem = failure(endpoint, reply.status)
+            if problem is None:
+                self._endpoints.pin(endpoint)
+                return reply
+            errors.append(problem)
+        raise ClusterUnavailable(errors)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._http.close()
+
+    def _attempt(self, call: Call, endpoint: Endpoint) -> Reply:
+        if self._trace is not None:
+            self._trace(call, endpoint)
+        bounded = not call.wait and self._timeout_s
+        return self._http.request(
+            call.method,
+            endpoint,
+            endpoint.path + call.target,
+            headers=(*call.headers, *self._auth),
+            body=call.body or b"",
+            header_deadline=monotonic() + self._timeout_s if bounded and self._timeout_s else None,
+            deadline=self.deadline,
+        )
