@@ -10,6 +10,7 @@ from __future__ import annotations
 CLI = "cli"  # lazy imports, quick exit
 DAEMON = "daemon"  # imports everything before it is ready, normal exit
 OWN = "own"  # the suite's own command
+LATER = "later"  # the name is here, the program comes with a later release
 
 
 class Row:
@@ -38,11 +39,11 @@ ROWS = (
     Row("etcdctl", _ETCDCTL, CLI, "etcdctl(1)", help="client for etcd's keys"),
     Row("fleetd", _FLEETD, DAEMON, "fleetd(8)", help="units across machines"),
     Row("fleetctl", _FLEETCTL, CLI, "fleetctl(1)", help="client for fleetd"),
-    Row("locksmithd", _LATER, DAEMON, "", help="reboot lock daemon (later release)"),
-    Row("locksmithctl", _LATER, CLI, "", help="reboot lock client (later release)"),
-    Row("update_engine", _LATER, DAEMON, "", help="system updates (later release)"),
-    Row("update_engine_client", _LATER, CLI, "", help="client for update_engine (later release)"),
-    Row("coreos-cloudinit", _LATER, CLI, "", help="first-boot configuration (later release)"),
+    Row("locksmithd", _LATER, LATER, "", help="reboot lock daemon"),
+    Row("locksmithctl", _LATER, LATER, "", help="reboot lock client"),
+    Row("update_engine", _LATER, LATER, "", help="system updates"),
+    Row("update_engine_client", _LATER, LATER, "", help="client for update_engine"),
+    Row("coreos-cloudinit", _LATER, LATER, "", help="first-boot configuration"),
 )
 
 TABLE = {row.name: row for row in ROWS}

@@ -72,6 +72,8 @@ def resolve(argv: list[str]) -> tuple[Row, list[str]]:
 def run(row: Row, argv: list[str]) -> int:
     """Load and call one command; every failure becomes one line and an exit code here."""
     try:
+        if row.kind == DAEMON:
+            argv = _accelerate(argv)
         entry = _load(row)
     except Exception as err:  # noqa: BLE001 - a broken module of any kind must end as 126
         return _cannot_load(row, err)
@@ -119,6 +121,29 @@ def _load(row: Row) -> Callable[[list[str]], int]:
     __import__(module_name)
     entry: Callable[[list[str]], int] = getattr(sys.modules[module_name], attribute)
     return entry
+
+
+def _accelerate(argv: list[str]) -> list[str]:
+    """Unpack the compiled libraries before a daemon imports its modules.
+
+    `--cache-dir DIR` is common to all daemons and taken out here, because it has to be known before
+    the module that would parse it is loaded.
+    """
+    from coreos_py.base import accelerators
+
+    cache_dir = None
+    rest = argv[:1]
+    words = iter(argv[1:])
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if word == "--":
+            rest += [word, *words]
+        elif flag in ("-cache-dir", "--cache-dir"):
+            cache_dir = value if equals else next(words, "")
+        else:
+            rest.append(word)
+    accelerators.activate(cache_dir)
+    return rest
 
 
 def _unknown(name: str) -> int:
