@@ -85,7 +85,7 @@ _FALSE_TRUE = (b"\x00", b"\x01")
 
 def encode_request(request: Request) -> bytes:
     """etcdserverpb.Request as etcd 2.3 writes it."""
-    method = request[1].encode()
+    method = request[1].encode("utf-8", "surrogateescape")
     path = request[2].encode("utf-8", "surrogateescape")
     val = request[3].encode("utf-8", "surrogateescape")
     return b"".join(
@@ -436,7 +436,7 @@ def decode_message(data: bytes) -> Message:
             context = blob
         else:
             _other(tag, 12, "Message")
-    found = None if snapshot in (b"", _NO_SNAPSHOT) else decode_snapshot(snapshot)
+    found = Snapshot() if snapshot in (b"", _NO_SNAPSHOT) else decode_snapshot(snapshot)
     return Message(
         _int32(numbers[1]),
         numbers[2],
@@ -446,7 +446,7 @@ def decode_message(data: bytes) -> Message:
         numbers[6],
         tuple(entries),
         numbers[8],
-        found,
+        None if found == Snapshot() else found,
         numbers[10] != 0,
         numbers[11],
         context,
