@@ -20,7 +20,7 @@ class Facts(NamedTuple):
     uid: int = 0
     gid: int = 0
     home: str = "/"
-    shell: str = "/bin/sh"
+    login_shell: str = "/bin/sh"
     runtime_dir: str = "/run"
     state_dir: str = "/var/lib"
     cache_dir: str = "/var/cache"
@@ -60,7 +60,7 @@ def table(unit: str, facts: Facts) -> dict[str, str]:
         "g": facts.group,
         "G": str(facts.gid),
         "h": facts.home,
-        "s": facts.shell,
+        "s": facts.login_shell,
         "t": facts.runtime_dir,
         "S": facts.state_dir,
         "C": facts.cache_dir,

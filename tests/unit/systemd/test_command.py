@@ -166,7 +166,7 @@ def test_specifiers(unit, text, expected):
         user="joe",
         uid=7,
         home="/home/joe",
-        shell="/bin/zsh",
+        login_shell="/bin/zsh",
         runtime_dir="/run/user/7",
     )
     assert specifiers.expand(text, specifiers.table(unit, facts)) == expected
