@@ -95,11 +95,7 @@ def format_float(value: float) -> str:
     if 1e-6 <= abs(value) < 1e21:
         return sign + _plain(digits, exponent)
     mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
-    return (
-        f"{sign}{mantissa}e{exponent - 1:+d}"
-        if exponent - 1 < 0
-        else (f"{sign}{mantissa}e+{exponent - 1}")
-    )
+    return f"{sign}{mantissa}e{exponent - 1:+d}"
 
 
 def _shortest_digits(value: float) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """The last events of the whole store, for watchers that ask for an old index.
 
-One event per index without gaps, so an index is found by subtraction.
+One event per index without gaps, so an index is found by subtraction. (Snapshots of releases
+before 2.3.8 may have gaps; then the scan starts at the oldest event.)
 Mirrors etcd 2.3 store/event_history.go and event_queue.go.
 """
 
@@ -57,10 +58,13 @@ class History:
                 index,
             )
         below = key if key == "/" else f"{key}/"
-        for event in islice(self.events, since_index - start, None):
-            if event.refresh:
+        gapless = self.last_index - start < len(self.events)
+        for event in islice(self.events, since_index - start if gapless else 0, None):
+            if event.refresh or event.etcd_index < since_index:
                 continue
             event_key = event.node.key
+            # etcd 2.3.8 compares a recursive watcher's own key for the first event only, and so
+            # may wait for ever; we answer.
             if event_key == key or (recursive and event_key.startswith(below)):
                 return event
             if event.action in (DELETE, EXPIRE):

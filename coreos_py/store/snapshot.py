@@ -184,11 +184,16 @@ class _Branch(Directory):
 def load(data: bytes) -> Loaded:
     """Read a snapshot document whole; BadSnapshot if anything in it cannot be right."""
     try:
-        document = loads(data.decode("utf-8", "replace"), _as_node)
-    except (ValueError, TypeError, KeyError) as error:
+        return _load(loads(data.decode("utf-8", "replace"), _as_node))
+    except KeyError as error:
+        raise BadSnapshot(f"store snapshot: member {error} is missing") from error
+    except (ValueError, TypeError) as error:
         raise BadSnapshot(f"store snapshot: {error}") from error
+
+
+def _load(document: object) -> Loaded:
     if not isinstance(document, dict):
-        raise BadSnapshot("store snapshot: not a JSON object")
+        raise ValueError("not a JSON object")
     loaded = Loaded()
     loaded.index = _index(document.get("CurrentIndex", 0))
     stats = document.get("Stats")
@@ -240,7 +245,7 @@ def _expiry(value: object) -> int:
 
 def _load_tree(root: object, loaded: Loaded) -> None:
     if not isinstance(root, _Branch) or root.key != "/":
-        raise BadSnapshot("store snapshot: Root is not the directory /")
+        raise ValueError("Root is not the directory /")
     nodes = loaded.nodes
     branches = [root]
     while branches:
@@ -248,7 +253,7 @@ def _load_tree(root: object, loaded: Loaded) -> None:
         base = "" if branch.key == "/" else branch.key
         for name, node in branch.named.items():
             if not isinstance(node, (File, _Branch)) or node.key != f"{base}/{name}":
-                raise BadSnapshot(f"store snapshot: child {name!r} of {branch.key!r} is damaged")
+                raise ValueError(f"child {name!r} of {branch.key!r} is damaged")
             branch.children[node.key] = None
             if isinstance(node, _Branch):
                 branches.append(node)
@@ -260,19 +265,19 @@ def _load_tree(root: object, loaded: Loaded) -> None:
 def _load_ring(history: dict[str, object], loaded: Loaded) -> None:
     queue = history.get("Queue")
     if not isinstance(queue, dict):
-        raise BadSnapshot("store snapshot: the event history has no Queue")
+        raise ValueError("the event history has no Queue")
     slots = queue.get("Events") or []
     front, size = queue.get("Front", 0), queue.get("Size", 0)
     capacity = queue.get("Capacity", CAPACITY)
     numbers = isinstance(front, int) and isinstance(size, int) and isinstance(capacity, int)
     if not (isinstance(slots, list) and numbers and 0 <= size <= len(slots) <= capacity):
-        raise BadSnapshot("store snapshot: the event history is damaged")
+        raise ValueError("the event history is damaged")
     last = 0
     for position in range(front, front + size):
         record = slots[position % capacity] if position % capacity < len(slots) else None
         event = _load_event(record)
-        if last and event.etcd_index != last + 1:
-            raise BadSnapshot(f"store snapshot: no event {last + 1} in the history")
+        if event.etcd_index <= last:
+            raise ValueError(f"event {event.etcd_index} is out of order")
         last = event.etcd_index
         loaded.events.append(event)
     if size:
@@ -280,38 +285,32 @@ def _load_ring(history: dict[str, object], loaded: Loaded) -> None:
 
 
 def _load_event(record: object) -> RecoveredEvent:
-    try:
-        if not isinstance(record, dict):
-            raise ValueError("an event is missing")
-        node, now_ns = _load_extern(record["node"])
-        prev: File | NodeView | None = None
-        prev_now_ns = now_ns
-        if record.get("prevNode") is not None:
-            prev, prev_now_ns = _load_extern(record["prevNode"])
-        action = record["action"]
-        if not isinstance(action, str) or not action.isalpha():
-            raise ValueError(f"not an action: {action!r}")
-        refresh = record.get("refresh", False) is True
-        return RecoveredEvent(action, node, prev, times_ns=(now_ns, prev_now_ns), refresh=refresh)
-    except (ValueError, KeyError) as error:
-        raise BadSnapshot(f"store snapshot: event history: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError("an event is missing in the history")
+    node, now_ns = _load_extern(record["node"])
+    prev: File | NodeView | None = None
+    prev_now_ns = now_ns
+    if record.get("prevNode") is not None:
+        prev, prev_now_ns = _load_extern(record["prevNode"])
+    action = record["action"]
+    if not isinstance(action, str) or not action.isalpha():
+        raise ValueError(f"not an action: {action!r}")
+    refresh = record.get("refresh", False) is True
+    return RecoveredEvent(action, node, prev, times_ns=(now_ns, prev_now_ns), refresh=refresh)
 
 
 def _load_extern(members: object) -> tuple[File | NodeView, int]:
     """A node in its wire shape, and a time at which its ttl was what the wire says."""
     if not isinstance(members, dict):
-        raise ValueError("a node is missing")
-    key, value = members.get("key", ""), members.get("value")
-    modified, created = (
-        _index(members.get("modifiedIndex", 0)),
-        _index(members.get("createdIndex", 0)),
-    )
-    expire_ns = parse_ns(members["expiration"]) if "expiration" in members else 0
-    ttl = members.get("ttl", 0)
+        raise ValueError("an event of the history lacks its node")
+    key, value, ttl = members.get("key", ""), members.get("value"), members.get("ttl", 0)
     if not isinstance(key, str) or not isinstance(ttl, int):
-        raise ValueError(f"node {key!r} is damaged")
+        raise ValueError(f"node {key!r} is damaged in the history")
+    modified = _index(members.get("modifiedIndex", 0))
+    created = _index(members.get("createdIndex", 0))
+    expire_ns = _expiry(members.get("expiration", ZERO))
     now_ns = expire_ns - ttl * SECOND_NS
-    if isinstance(value, str) and not members.get("dir"):
+    is_dir = members.get("dir") is True
+    if isinstance(value, str) and not is_dir:
         return File(key, value, expire_ns, modified, created), now_ns
-    view = NodeView(key, modified, created, is_dir=members.get("dir") is True, expire_ns=expire_ns)
-    return view, now_ns
+    return NodeView(key, modified, created, is_dir=is_dir, expire_ns=expire_ns), now_ns
