@@ -109,7 +109,11 @@ def _envelope(blocks: list[bytes], snapshot: Snapshot) -> list[bytes]:
     crc = 0
     for part in inner:
         crc = crc32c(part, crc)
-    return [b"\x08%b\x12%b" % (uvarint(crc), uvarint(sum(map(len, inner)))), *inner]
+    return [_envelope_head(crc, sum(map(len, inner))), *inner]
+
+
+def _envelope_head(crc: int, size: int) -> bytes:
+    return b"\x08%b\x12%b" % (uvarint(crc), uvarint(size))
 
 
 def read_snapshot(path: str) -> Snapshot:
@@ -128,6 +132,9 @@ def read_snapshot(path: str) -> Snapshot:
             raise Corrupt(path, 0, "unexpected empty snapshot")
         if crc32c(envelope.data, 0) != envelope.crc:
             raise Corrupt(path, 0, "crc mismatch")
+        head = _envelope_head(envelope.crc, len(envelope.data))
+        if len(head) + len(envelope.data) != len(content) or not content.startswith(head):
+            raise Corrupt(path, 0, "malformed envelope")
         del content
         snapshot = pb.decode_snapshot(envelope.data)
     except WireError as error:
