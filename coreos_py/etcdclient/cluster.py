@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from coreos_py.etcdclient.errors import NoEndpoints
 from coreos_py.http.url import Endpoint, parse_endpoint
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ class Endpoints:
         """Use other endpoints; no change if they are the same set, so that the pin stays."""
         new = list(urls)
         if not new:
-            raise ValueError("client: no endpoints available")
+            raise NoEndpoints
         if self._all and sorted(new) == sorted(self.urls):
             return
         self._all = [parse_endpoint(url) for url in new]

@@ -25,6 +25,13 @@ class ClusterUnavailable(Unavailable):
         return "".join([f"error #{i}: {text}\n" for i, text in enumerate(self.errors)])
 
 
+class NoEndpoints(CoreosError):
+    """There is nobody to ask."""
+
+    def __init__(self) -> None:
+        super().__init__("client: no endpoints available")
+
+
 class DeadlineExceeded(Unavailable):
     """The time for the whole operation is over."""
 

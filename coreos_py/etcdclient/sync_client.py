@@ -44,7 +44,7 @@ class Etcd:
         self.deadline = deadline
         self._endpoints = Endpoints(endpoints, shuffle=shuffle)
         self._timeout_s = timeout_s
-        self._http = HTTPClient(tls=tls)
+        self.http = HTTPClient(tls=tls)
         self._auth = (calls.basic_auth(username, password),) if username else ()
         self._trace = trace
 
@@ -72,7 +72,22 @@ class Etcd:
 
     def sync(self) -> None:
         """Use the client URLs the members publish from now on."""
-        self._endpoints.replace([url for m in self.members() for url in m.client_urls])
+        self.use([url for m in self.members() for url in m.client_urls])
+
+    def use(self, urls: Iterable[str]) -> None:
+        """Use these endpoints from now on; NoEndpoints when there are none."""
+        self._endpoints.replace(urls)
+
+    def peers_of_0_4(self) -> list[str]:
+        """The machines of a cluster that is too old for the members API, none if it is not."""
+        for endpoint in self._endpoints.order():
+            try:
+                reply = self._attempt(calls.Call("GET", "/v2/peers"), endpoint)
+            except TransportError:
+                continue
+            if reply.status == 200 and reply.body:
+                return reply.body.decode("utf-8", "surrogateescape").split(", ")
+        return []
 
     def send(self, call: Call) -> Reply:
         """Send one call to the first endpoint that answers."""
@@ -97,13 +112,13 @@ class Etcd:
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._http.close()
+        self.http.close()
 
     def _attempt(self, call: Call, endpoint: Endpoint) -> Reply:
         if self._trace is not None:
             self._trace(call, endpoint)
         bounded = not call.wait and self._timeout_s
-        return self._http.request(
+        return self.http.request(
             call.method,
             endpoint,
             endpoint.path + call.target,

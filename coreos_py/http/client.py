@@ -109,7 +109,7 @@ class HTTPClient:
             stream.read_head(deadline)
         except OSError as exc:
             sock.close()
-            raise _translate(exc, "write") from exc
+            raise _translate(exc, _route("write", sock, endpoint)) from exc
         except BaseException:
             sock.close()
             raise
@@ -211,7 +211,7 @@ class ReplyStream:
             else:
                 self._parser.eof()
         except OSError as exc:
-            raise _translate(exc, "read") from exc
+            raise _translate(exc, _route("read", self._sock, self._endpoint)) from exc
         except (ParseError, BodyLimit) as exc:
             raise TransportError(str(exc) or "reply body too large") from exc
 
@@ -278,6 +278,20 @@ def _translate(exc: OSError, what: str) -> TransportError:
         return TransportError(_tls_text(exc))
     text = os.strerror(exc.errno) if exc.errno else str(exc)
     return TransportError(f"{what}: {text[:1].lower()}{text[1:]}")
+
+
+def _route(what: str, sock: socket.socket, endpoint: Endpoint) -> str:
+    """Go's description of a failed read or write:
+
+    `read tcp 10.0.0.1:41000->10.0.0.2:2379: read`.
+    """
+    if endpoint.socket_path:
+        return f"{what} unix @->{endpoint.socket_path}: {what}"
+    try:
+        here, there = sock.getsockname(), sock.getpeername()
+    except OSError:
+        return f"{what} tcp {endpoint.authority}: {what}"
+    return f"{what} tcp {here[0]}:{here[1]}->{there[0]}:{there[1]}: {what}"
 
 
 def _tls_text(exc: OSError) -> str:

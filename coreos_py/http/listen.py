@@ -1,4 +1,4 @@
-"""Listening sockets: TCP, unix and inherited ones, accepting into an HTTPServer.
+"""Listening sockets: TCP and unix, accepting into an HTTPServer.
 
 Addresses and error texts follow Go's net package (`listen tcp 127.0.0.1:2379: bind: address
 already in use`).
@@ -17,7 +17,6 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.http.server import HTTPServer
 
 _BACKLOG = 1024
-_LISTEN_FDS_START = 3
 _ACCEPT_BATCH = 64
 _RETRY_S = 0.5
 
@@ -63,25 +62,6 @@ def bind_unix(path: str, *, mode: int = 0o660) -> socket.socket:
         raise ListenError(f"listen unix {path}: bind: {_reason(exc)}") from exc
     sock.setblocking(False)
     return sock
-
-
-def inherited_sockets() -> list[socket.socket]:
-    """Sockets passed by systemd's socket activation (LISTEN_PID, LISTEN_FDS);
-
-    the variables are removed.
-    """
-    pid = os.environ.pop("LISTEN_PID", "")
-    count = os.environ.pop("LISTEN_FDS", "")
-    os.environ.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdigit():
-        return []
-    sockets = []
-    for fd in range(_LISTEN_FDS_START, _LISTEN_FDS_START + int(count)):
-        os.set_inheritable(fd, False)
-        sock = socket.socket(fileno=fd)
-        sock.setblocking(False)
-        sockets.append(sock)
-    return sockets
 
 
 class Listener:
@@ -185,14 +165,6 @@ def listen(
 ) -> list[Listener]:
     """Start accepting on every socket; call inside the running loop."""
     return [Listener(server, sock, tls=tls, connections_max=connections_max) for sock in sockets]
-
-
-def listen_fd_count() -> int:
-    """How many sockets systemd passed to this process, without taking them."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return 0
-    count = os.environ.get("LISTEN_FDS", "")
-    return int(count) if count.isdigit() else 0
 
 
 def split_host_port(text: str) -> tuple[str, int]:

@@ -1,0 +1,263 @@
+"""etcdctl's command line: global settings, commands, and where it is kinder than etcdctl 2.3.8."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from coreos_py.cli import grammar
+from coreos_py.cli.grammar import CODEGANGSTA
+from coreos_py.cli.program import Command, Program, load
+from coreos_py.cli.settings import BOOL, DURATION, INT, STRING, Setting, resolve
+from coreos_py.etcd.ctl.session import DEFAULT_ENDPOINTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.cli.grammar import FlagError
+    from coreos_py.cli.program import Call
+
+VERSION = "2.3.8"  # of the program whose behaviour this is; scripts compare it
+
+_KEYS = "coreos_py.etcd.ctl.keys"
+_WATCH = "coreos_py.etcd.ctl.watch"
+_MEMBERS = "coreos_py.etcd.ctl.members"
+
+_OLD = "use --endpoints"
+SETTINGS = (
+    Setting("debug", BOOL, help="print every request as a curl command on stderr"),
+    Setting("no-sync", BOOL, help="use the endpoints as given, do not ask for the members' URLs"),
+    Setting(
+        "output",
+        STRING,
+        "simple",
+        aliases=("o",),
+        help="simple, extended or json",
+        metavar="FORMAT",
+    ),
+    Setting(
+        "peers", STRING, env="ETCDCTL_PEERS", aliases=("C",), deprecated=_OLD, metavar="URL,..."
+    ),
+    Setting("endpoint", STRING, env="ETCDCTL_ENDPOINT", deprecated=_OLD, metavar="URL,..."),
+    Setting(
+        "endpoints",
+        STRING,
+        env="ETCDCTL_ENDPOINTS",
+        help=f"where the cluster is; without any, {DEFAULT_ENDPOINTS}",
+        metavar="URL,...",
+    ),
+    Setting(
+        "cert-file",
+        STRING,
+        env="ETCDCTL_CERT_FILE",
+        help="client certificate for https",
+        metavar="FILE",
+    ),
+    Setting(
+        "key-file",
+        STRING,
+        env="ETCDCTL_KEY_FILE",
+        help="key of the client certificate",
+        metavar="FILE",
+    ),
+    Setting(
+        "ca-file",
+        STRING,
+        env="ETCDCTL_CA_FILE",
+        help="authorities that servers are checked against",
+        metavar="FILE",
+    ),
+    Setting(
+        "username",
+        STRING,
+        aliases=("u",),
+        help="log in; asks for the password when it is left out",
+        metavar="USER[:PASSWORD]",
+    ),
+    Setting("timeout", DURATION, "1s", help="how long one endpoint may take to answer"),
+    Setting(
+        "total-timeout", DURATION, "5s", help="how long the command may take, watches excepted"
+    ),
+    Setting("version", BOOL, aliases=("v",), help="print the version"),
+)
+
+_TTL = Setting("ttl", INT, "0", help="remove it after so many seconds", metavar="SECONDS")
+_SORT = Setting("sort", BOOL, help="sort the answer by key")
+_QUORUM = Setting("quorum", BOOL, help="ask a majority, so that the answer cannot be stale")
+_AFTER = Setting("after-index", INT, "0", help="start after this index", metavar="INDEX")
+
+_DASH = """
+A value that begins with a dash is taken for a flag unless it cannot be one.
+Put -- before the key to be sure:
+
+$ etcdctl {name} -- <key> <value>
+"""
+
+_MEMBER_COMMANDS = (
+    Command("list", f"{_MEMBERS}:list_", args=" ", help="list the members of the cluster"),
+    Command("add", f"{_MEMBERS}:add", args="<name> <peerURL>", help="announce a new member"),
+    Command("remove", f"{_MEMBERS}:remove", args="<memberID>", help="remove a member for good"),
+    Command(
+        "update",
+        f"{_MEMBERS}:update",
+        args="<memberID> <peerURLs>",
+        help="change the peer URLs of a member",
+    ),
+)
+
+COMMANDS = (
+    Command(
+        "cluster-health",
+        "coreos_py.etcd.ctl.health:cluster_health",
+        args=" ",
+        help="check the health of every member",
+        settings=(Setting("forever", BOOL, help="check every 10 seconds until interrupted"),),
+    ),
+    Command(
+        "mk",
+        f"{_KEYS}:mk",
+        args="<key> <value>",
+        help="make a key that does not exist yet",
+        about=_DASH.format(name="mk"),
+        settings=(Setting("in-order", BOOL, help="make an in-order child of <key>"), _TTL),
+    ),
+    Command("mkdir", f"{_KEYS}:mkdir", args="<key>", help="make a directory", settings=(_TTL,)),
+    Command(
+        "rm",
+        f"{_KEYS}:rm",
+        args="<key>",
+        help="remove a key or a directory",
+        settings=(
+            Setting("dir", BOOL, help="remove it also if it is an empty directory"),
+            Setting("recursive", BOOL, help="remove a directory with all that is in it"),
+            Setting("with-value", STRING, help="only if this is the value"),
+            Setting(
+                "with-index", INT, "0", help="only if this is the modified index", metavar="INDEX"
+            ),
+        ),
+    ),
+    Command("rmdir", f"{_KEYS}:rmdir", args="<key>", help="remove an empty directory or a key"),
+    Command(
+        "get",
+        f"{_KEYS}:get",
+        args="<key>",
+        help="print the value of a key",
+        settings=(_SORT, _QUORUM),
+    ),
+    Command(
+        "ls",
+        f"{_KEYS}:ls",
+        args="[key]",
+        help="list a directory",
+        settings=(
+            _SORT,
+            Setting("recursive", BOOL, help="list all that is below it"),
+            Setting("p", BOOL, help="put a slash after the names of directories"),
+            _QUORUM,
+        ),
+    ),
+    Command(
+        "set",
+        f"{_KEYS}:set_",
+        args="<key> <value>",
+        help="set the value of a key",
+        about=_DASH.format(name="set"),
+        settings=(
+            _TTL,
+            Setting("swap-with-value", STRING, help="only over this value"),
+            Setting(
+                "swap-with-index", INT, "0", help="only over this modified index", metavar="INDEX"
+            ),
+        ),
+    ),
+    Command(
+        "setdir",
+        f"{_KEYS}:setdir",
+        args="<key>",
+        help="make a directory, also over a key",
+        settings=(_TTL,),
+    ),
+    Command(
+        "update",
+        f"{_KEYS}:update",
+        args="<key> <value>",
+        help="change the value of a key that exists",
+        about=_DASH.format(name="update"),
+        settings=(_TTL,),
+    ),
+    Command(
+        "updatedir",
+        f"{_KEYS}:updatedir",
+        args="<key>",
+        help="change the TTL of a directory that exists",
+        settings=(_TTL,),
+    ),
+    Command(
+        "watch",
+        f"{_WATCH}:watch",
+        args="<key>",
+        help="print the next change of a key",
+        settings=(
+            Setting("forever", BOOL, help="go on until interrupted"),
+            _AFTER,
+            Setting("recursive", BOOL, help="watch all that is below it too"),
+        ),
+    ),
+    Command(
+        "exec-watch",
+        f"{_WATCH}:exec_watch",
+        args="<key> -- <command> [args...]",
+        help="run a command at every change of a key",
+        settings=(_AFTER, Setting("recursive", BOOL, help="watch all that is below it too")),
+    ),
+    Command("member", help="list, add, remove and update members", commands=_MEMBER_COMMANDS),
+)
+
+_TAKES_VALUE = ("set", "mk", "update")
+_FLAG_LIKE = re.compile(r"--?[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
+
+
+class Etcdctl(Program):
+    """etcdctl 2.3.8's texts and exit codes (0 for unknown flags and commands), with two kindnesses:
+    the problem is named on stderr, and a value like -5 or -----BEGIN is understood as one.
+    """
+
+    def on_flag_error(self, call: Call, err: FlagError) -> int:
+        command = call.path[-1] if call.path else None
+        if command is not None and command.name in _TAKES_VALUE:
+            found = _dashed_value(command, call.args[1:])
+            if found is not None:
+                call.args = found.args
+                call.flags = resolve(command.settings, flags=found.flags)
+                return load(command.target)(call)
+        print(f"{self.name}: {err}", file=sys.stderr, flush=True)
+        return super().on_flag_error(call, err)
+
+
+def _dashed_value(command: Command, words: list[str]) -> grammar.Parsed | None:
+    """Read `<key> -value` if exactly one word cannot be a flag and there is no other value."""
+    odd = [
+        i
+        for i, word in enumerate(words)
+        if word.startswith("-") and word != "--" and not _FLAG_LIKE.fullmatch(word)
+    ]
+    if len(odd) != 1 or "--" in words:
+        return None
+    rest = [word for i, word in enumerate(words) if i != odd[0]]
+    try:
+        parsed = grammar.parse(command.settings, rest, dialect=CODEGANGSTA)
+    except grammar.FlagError:
+        return None
+    if len(parsed.args) != 1 or words.index(parsed.args[0]) > odd[0]:
+        return None
+    parsed.args.append(words[odd[0]])
+    return parsed
+
+
+PROGRAM = Etcdctl(
+    "etcdctl",
+    CODEGANGSTA,
+    settings=SETTINGS,
+    commands=COMMANDS,
+    version=VERSION,
+    help="client for etcd's keys",
+)

@@ -1,0 +1,165 @@
+"""What every etcdctl command starts with: endpoints, client, synchronisation; and how it fails.
+
+Mirrors etcdctl 2.3.8's util.go and error.go: messages go to stderr, two spaces after "Error:".
+"""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.etcdclient.errors import ClusterUnavailable, NoEndpoints
+from coreos_py.etcdclient.sync_client import Etcd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from typing import NoReturn
+
+    from coreos_py.cli.program import Call
+    from coreos_py.etcdclient.calls import Call as ApiCall
+    from coreos_py.http.url import Endpoint
+
+EXIT_BAD_ARGS = 1
+EXIT_BAD_CONNECTION = 2
+EXIT_SERVER_ERROR = 4
+EXIT_UNHEALTHY = 5
+
+DEFAULT_ENDPOINTS = "http://127.0.0.1:2379,http://127.0.0.1:4001"
+_CONNECTION_ERRORS = ("dial ", "read ")
+
+
+class Fatal(CoreosError):
+    """The end of the command: `text` goes to stderr as it is."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.exit_code = code
+
+
+def fail(code: int, err: object) -> NoReturn:
+    """End with `Error:  <err>`, and one line per endpoint when none answered."""
+    text = f"Error:  {err}\n"
+    if isinstance(err, ClusterUnavailable):
+        text += f"{err.detail()}\n"
+    raise Fatal(code, text)
+
+
+def synced_client(call: Call) -> Etcd:
+    """A client that uses the URLs the members publish, unless --no-sync was given."""
+    client = new_client(call)
+    debug = bool(call.settings["debug"])
+    if not call.settings["no-sync"]:
+        if debug:
+            _note(f"start to sync cluster using endpoints({','.join(client.endpoints)})")
+        _sync(call, client)
+        if debug:
+            _note(f"got endpoints({','.join(client.endpoints)}) after sync")
+    if debug:
+        _note(f"Cluster-Endpoints: {', '.join(client.endpoints)}")
+    return client
+
+
+def unsynced_client(call: Call) -> Etcd:
+    """A client that uses the endpoints as given."""
+    client = new_client(call)
+    if call.settings["debug"]:
+        _note(f"Cluster-Endpoints: {', '.join(client.endpoints)}")
+    return client
+
+
+def new_client(call: Call) -> Etcd:
+    """A client from the global flags and their environment variables."""
+    settings = call.settings
+    username, password = _credentials(settings["username"])
+    timeout_ns = settings["timeout"]
+    try:
+        return Etcd(
+            endpoints(call),
+            timeout_s=timeout_ns / 1e9 if timeout_ns > 0 else None,
+            username=username,
+            password=password,
+            tls=lambda: _tls(call),
+            trace=_trace if settings["debug"] else None,
+        )
+    except ValueError as err:
+        raise Fatal(EXIT_BAD_ARGS, f"{err}\n") from None
+
+
+def endpoints(call: Call) -> list[str]:
+    """The endpoints asked for, `http://` added where a scheme is missing."""
+    settings = call.settings
+    text = settings["endpoints"] or settings["endpoint"] or settings["peers"] or DEFAULT_ENDPOINTS
+    items = [item.strip() for item in text.split(",")]
+    return [item if "://" in item else f"http://{item}" for item in items if item]
+
+
+def limit(call: Call, client: Etcd) -> None:
+    """Start the clock of --total-timeout."""
+    client.deadline = monotonic() + call.settings["total-timeout"] / 1e9
+
+
+def _sync(call: Call, client: Etcd) -> None:
+    limit(call, client)
+    try:
+        client.sync()
+    except NoEndpoints as err:
+        urls = ",".join(client.endpoints)
+        _note("etcd cluster has no published client endpoints.")
+        _note(f"Try '--no-sync' if you want to access non-published client endpoints({urls}).")
+        fail(EXIT_SERVER_ERROR, err)
+    except ClusterUnavailable as err:
+        if all(text.startswith(_CONNECTION_ERRORS) for text in err.errors):
+            fail(EXIT_BAD_CONNECTION, err)
+        _sync_with_peers(client, err)
+    except CoreosError as err:
+        _sync_with_peers(client, err)
+    finally:
+        client.deadline = None
+
+
+def _sync_with_peers(client: Etcd, why: CoreosError) -> None:
+    """etcd 0.4 has no members API but tells its machines at /v2/peers; `why` if that fails too."""
+    try:
+        urls = client.peers_of_0_4()
+    except CoreosError:
+        urls = []
+    if not urls:
+        fail(EXIT_SERVER_ERROR, why)
+    client.use(urls)
+
+
+def _credentials(flag: str) -> tuple[str, str]:
+    username, colon, password = flag.partition(":")
+    if username and not colon:
+        import getpass
+
+        try:
+            password = getpass.getpass("Password: ")
+        except EOFError:
+            raise Fatal(EXIT_BAD_ARGS, "EOF\n") from None
+    return username, password
+
+
+def _tls(call: Call) -> ssl.SSLContext:
+    from coreos_py.base import tls
+
+    settings = call.settings
+    return tls.client_context(
+        ca_file=settings["ca-file"],
+        cert_file=settings["cert-file"],
+        key_file=settings["key-file"],
+    )
+
+
+def _trace(api_call: ApiCall, endpoint: Endpoint) -> None:
+    command = f"curl -X {api_call.method} {endpoint.text.rstrip('/')}{api_call.target}"
+    if api_call.body is not None:
+        body = api_call.body.decode().replace("\\", "\\\\").replace('"', '\\"')
+        command += f' -d "{body}"'
+    _note(f"cURL Command: {command}")
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
