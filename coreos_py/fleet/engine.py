@@ -1,0 +1,235 @@
+"""The engine: one of them leads, and the leader carries out the scheduler's plan.
+
+Every pass works from a fresh reading of the registry; events only make it happen sooner. Mirrors
+engine/engine.go of fleet 1.0.0, whose leases and log lines it shares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.fleet import metrics as counters
+from coreos_py.fleet import scheduler
+from coreos_py.fleet.model import ENGINE_VERSION, Lease
+from coreos_py.fleet.scheduler import SCHEDULE, Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from coreos_py.fleet.heartbeat import Contact, Timings
+    from coreos_py.fleet.metrics import Metrics
+    from coreos_py.fleet.registry import HeldLease, Registry
+    from coreos_py.fleet.wakeup import Wakeup
+
+log = logging.getLogger(__name__)
+
+_PARALLEL_TASKS = 16
+# A lease younger than this part of the interval is not renewed again by an early pass.
+_FRESH = 0.5
+
+
+class Engine:
+    """One machine's candidate for the lead."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        machine_id: str,
+        *,
+        timings: Timings,
+        contact: Contact,
+        metrics: Metrics,
+        wakeup: Wakeup,
+    ) -> None:
+        self._registry = registry
+        self._own = Lease(machine_id, ENGINE_VERSION)
+        self._timings = timings
+        self._contact = contact
+        self._metrics = metrics
+        self._wakeup = wakeup
+        self._held: HeldLease | None = None
+        self._renewed_s = 0.0
+
+    @property
+    def is_leader(self) -> bool:
+        """Tell whether this engine holds the lease, as far as it knows."""
+        return self._held is not None and self._held.lease.machine_id == self._own.machine_id
+
+    async def run(self) -> None:
+        """Reconcile for ever: at once, every interval, and when woken."""
+        while True:
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(self._timings.lease_ttl_s):
+                    await self.reconcile()
+            except TimeoutError:
+                log.warning("Engine reconciliation aborted after %gs", self._timings.lease_ttl_s)
+            except CoreosError as err:
+                log.error("Engine reconciliation failed: %s", err)
+            spent = time.monotonic() - started
+            if spent > self._timings.engine_interval_s:
+                log.warning("Engine completed reconciliation in %.3fs", spent)
+            await self._wakeup.wait(self._timings.engine_interval_s)
+
+    async def reconcile(self) -> None:
+        """Make one pass: version, lease, and, when leading, the plan."""
+        if not await self._version_fits():
+            return
+        await self._lead_or_follow()
+        if not self.is_leader:
+            return
+        units, machines = await asyncio.gather(self._registry.units(), self._registry.machines())
+        trusted = self._contact.absent_means_gone(time.monotonic())
+        plan = scheduler.plan(units, machines, absent_means_gone=trusted)
+        for name, reason in plan.unplaced.items():
+            log.debug("Unable to schedule Job(%s): %s", name, reason)
+            self._metrics.trouble(counters.SCHEDULE)
+        await self._carry_out(plan.decisions)
+        self._metrics.reconciled()
+
+    async def release(self) -> None:
+        """Give the lead up, if it is ours."""
+        held, self._held = self._held, None
+        if held is None or held.lease.machine_id != self._own.machine_id:
+            return
+        try:
+            await self._registry.release_lease(held)
+        except CoreosError as err:
+            log.error("Failed to release lease: %s", err)
+
+    # -- leadership
+
+    async def _version_fits(self) -> bool:
+        try:
+            current = await self._registry.engine_version()
+        except CoreosError as err:
+            log.error("Unable to determine cluster engine version: %s", err)
+            return False
+        if current < ENGINE_VERSION:
+            try:
+                await self._registry.raise_engine_version(current, ENGINE_VERSION)
+            except CoreosError as err:
+                text = "Failed updating cluster engine version from %d to %d: %s"
+                log.error(text, current, ENGINE_VERSION, err)
+                return False
+            log.info("Updated cluster engine version from %d to %d", current, ENGINE_VERSION)
+        elif current > ENGINE_VERSION:
+            text = "Cluster engine version higher than local engine version (%d > %d)"
+            log.debug(text, current, ENGINE_VERSION)
+            return False
+        return True
+
+    async def _lead_or_follow(self) -> None:
+        before = self._held
+        if before is not None and self.is_leader:
+            self._held = await self._renewed(before)
+            return
+        self._held = found = await self._acquired()
+        if found is None or found.lease.machine_id == self._own.machine_id:
+            return
+        leader = found.lease.machine_id
+        if before is None:
+            log.info("Engine leader is %s", leader)
+        elif before.lease.machine_id != leader:
+            text = "Engine leadership changed from %s to %s"
+            log.info(text, before.lease.machine_id, leader)
+
+    async def _renewed(self, held: HeldLease) -> HeldLease | None:
+        now = time.monotonic()
+        if now - self._renewed_s < self._timings.engine_interval_s * _FRESH:
+            return held
+        try:
+            ttl_s = self._timings.lease_ttl_s
+            renewed = await self._registry.renew_lease(held, self._own, ttl_s=ttl_s)
+        except CoreosError as err:
+            log.error("Engine leadership lost, renewal failed: %s", err)
+            return None
+        self._renewed_s = now
+        return renewed
+
+    async def _acquired(self) -> HeldLease | None:
+        now, ttl_s = time.monotonic(), self._timings.lease_ttl_s
+        try:
+            found = await self._registry.lease()
+            if found is None:
+                held = await self._registry.acquire_lease(self._own, ttl_s=ttl_s)
+                if held is not None:
+                    log.info("Engine leadership acquired")
+                    self._begin(now)
+                return held
+        except CoreosError as err:
+            log.error("Unable to determine current lease: %s", err)
+            return None
+        if found.lease.version >= ENGINE_VERSION:
+            if found.lease.machine_id == self._own.machine_id:
+                log.info("Engine leadership resumed")  # this machine's, before a restart
+                self._begin(0.0)
+            return found
+        return await self._steal(found)
+
+    async def _steal(self, found: HeldLease) -> HeldLease | None:
+        ttl_s = self._timings.lease_ttl_s + found.ttl_s
+        try:
+            held = await self._registry.renew_lease(found, self._own, ttl_s=ttl_s)
+        except CoreosError as err:
+            log.error("Engine leadership steal failed: %s", err)
+            return None
+        log.info("Stole engine leadership from Machine(%s)", found.lease.machine_id)
+        self._begin(time.monotonic())
+        if found.ttl_s > 0:
+            log.info("Waiting %gs for previous lease to expire", found.ttl_s)
+            await asyncio.sleep(found.ttl_s)
+        return held
+
+    def _begin(self, now: float) -> None:
+        self._renewed_s = now
+        self._metrics.leader_since(time.time())
+
+    # -- the plan
+
+    async def _carry_out(self, decisions: Iterable[Decision]) -> None:
+        by_unit: dict[str, list[Decision]] = {}
+        for decision in decisions:
+            by_unit.setdefault(decision.unit, []).append(decision)
+        limit = asyncio.Semaphore(_PARALLEL_TASKS)
+
+        async def one_unit(steps: list[Decision]) -> None:
+            async with limit:
+                for step in steps:
+                    if not await self._do(step):
+                        return
+
+        async with asyncio.TaskGroup() as group:
+            for steps in by_unit.values():
+                group.create_task(one_unit(steps))
+
+    async def _do(self, step: Decision) -> bool:
+        try:
+            if step.type == SCHEDULE:
+                await self._registry.schedule(step.unit, step.machine_id)
+                log.info("Scheduled Unit(%s) to Machine(%s)", step.unit, step.machine_id)
+            else:
+                await self._registry.unschedule(step.unit, step.machine_id)
+                log.info("Unscheduled Job(%s) from Machine(%s)", step.unit, step.machine_id)
+        except CoreosError as err:
+            verb = "scheduling" if step.type == SCHEDULE else "unscheduling"
+            text = "Failed %s Unit(%s) on Machine(%s): %s"
+            log.error(text, verb, step.unit, step.machine_id, err)
+            self._metrics.task(step.type, failed=True)
+            return False
+        self._metrics.task(step.type, failed=False)
+        if step.type != SCHEDULE:
+            away = step.reason.endswith(") went away")
+            self._metrics.trouble(counters.MACHINE_AWAY if away else counters.RUN)
+        log.info(
+            'EngineReconciler completed task: {Type: %s, JobName: %s, MachineID: %s, Reason: "%s"}',
+            step.type,
+            step.unit,
+            step.machine_id,
+            step.reason.replace('"', '\\"'),
+        )
+        return True

@@ -1,0 +1,130 @@
+"""Publishes what the unit manager says about this machine's units.
+
+The manager is asked every second, and at once when it or the agent hints at a change. What changed
+is written at once, everything else often enough for its TTL; what is no longer held is withdrawn.
+Mirrors agent/unit_state.go and unit/generator.go of fleet 1.0.0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.fleet.heartbeat import STATE_POLL_S
+from coreos_py.fleet.job import UnitState
+from coreos_py.fleet.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coreos_py.fleet.heartbeat import Timings
+    from coreos_py.fleet.registry import Registry
+    from coreos_py.systemd.manager import UnitManager
+
+log = logging.getLogger(__name__)
+
+_WRITERS = 5
+
+
+class Publisher:
+    """The states of one machine's units, as the registry was told last."""
+
+    def __init__(
+        self, registry: Registry, manager: UnitManager, machine_id: str, *, timings: Timings
+    ) -> None:
+        self._registry = registry
+        self._manager = manager
+        self._machine_id = machine_id
+        self._timings = timings
+        self._subscribed: dict[str, None] = {}
+        self._published: dict[str, tuple[UnitState, float]] = {}
+        self._refused: set[str] = set()
+        self._wakeup = Wakeup()
+
+    @property
+    def subscribed(self) -> list[str]:
+        """The units whose state is of interest."""
+        return sorted(self._subscribed)
+
+    @property
+    def published(self) -> Mapping[str, UnitState]:
+        """What was written last, by unit."""
+        return {name: state for name, (state, _) in sorted(self._published.items())}
+
+    def subscribe(self, name: str) -> None:
+        """Publish the unit's state from now on."""
+        self._subscribed[name] = None
+        self._wakeup.set()
+
+    def unsubscribe(self, name: str) -> None:
+        """Withdraw the unit's state."""
+        self._subscribed.pop(name, None)
+        self._wakeup.set()
+
+    def hint(self, name: str) -> None:
+        """Look again now: the unit's state may have changed ("": any unit's)."""
+        if not name or name in self._subscribed:
+            self._wakeup.set()
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        while True:
+            try:
+                await self.round()
+            except CoreosError as err:
+                log.error("Failed fetching unit states: %s", err)
+            await self._wakeup.wait(STATE_POLL_S)
+
+    async def round(self) -> None:
+        """Ask the manager once, write what is due."""
+        current = await self._manager.states(list(self._subscribed))
+        now = time.monotonic()
+        due = []
+        for name, found in current.items():
+            state = UnitState(
+                name, found.load, found.active, found.sub, self._machine_id, found.hash
+            )
+            last, written_s = self._published.get(name, (None, 0.0))
+            if state != last or now - written_s >= self._timings.publish_s:
+                due.append(state)
+        gone = [s for name, (s, _) in self._published.items() if name not in self._subscribed]
+        limit = asyncio.Semaphore(_WRITERS)
+        async with asyncio.TaskGroup() as group:
+            for state in due:
+                group.create_task(self._write(state, limit))
+            for state in gone:
+                group.create_task(self._withdraw(state, limit))
+
+    async def purge(self) -> None:
+        """Withdraw everything, for a graceful stop."""
+        self._subscribed.clear()
+        await self.round()
+
+    async def _write(self, state: UnitState, limit: asyncio.Semaphore) -> None:
+        if not state.hash:
+            if state.name not in self._refused:
+                log.error("Refusing to push UnitState(%s), no UnitHash: %s", state.name, state)
+            self._refused.add(state.name)
+            return
+        async with limit:
+            try:
+                await self._registry.save_state(state, ttl_s=self._timings.agent_ttl_s)
+            except CoreosError as err:
+                log.warning("Failed to push UnitState(%s): %s", state.name, err)
+                return
+        self._refused.discard(state.name)
+        self._published[state.name] = (state, time.monotonic())
+
+    async def _withdraw(self, state: UnitState, limit: asyncio.Semaphore) -> None:
+        async with limit:
+            try:
+                await self._registry.remove_state(state)
+            except CoreosError as err:
+                text = "Failed to destroy UnitState(%s) in Registry: %s"
+                log.error(text, state.name, err)
+                return
+        if self._published.get(state.name, (None, 0.0))[0] == state:
+            del self._published[state.name]

@@ -1,0 +1,441 @@
+"""fleet's state in etcd: every key of the registry, read into records and written from them.
+
+Paths, values and conditions are those of fleet 1.0.0, so both may share a cluster. Where 1.0.0
+reads every unit's text on every pass, texts are kept here by hash: what a hash names never changes.
+A unit or state that does not parse is logged and left out. Mirrors registry/*.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from coreos_py.base import unitfile
+from coreos_py.base.errors import KEY_NOT_FOUND, NODE_EXIST, TEST_FAILED, CoreosError, StoreError
+from coreos_py.fleet import model, requirements
+from coreos_py.fleet.job import INACTIVE, Machine, Unit, UnitState, parse_state
+from coreos_py.fleet.model import Lease, MachineObject
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import TypeVar
+
+    from coreos_py.base.unitfile import UnitFile
+    from coreos_py.etcdclient.async_client import AsyncEtcd
+    from coreos_py.etcdclient.model import Node, Result
+
+    T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PREFIX = "/_coreos.com/fleet/"
+LEASE_NAME = "engine-leader"
+
+# More unknown texts than this are fetched with one recursive read.
+_SINGLE_READS = 8
+
+
+class BadRecord(CoreosError):
+    """Keys of a unit, a machine or the engines are there but cannot be understood."""
+
+
+class HeldLease(NamedTuple):
+    """A lease as found in or written to etcd."""
+
+    lease: Lease
+    modified_index: int
+    ttl_s: float
+
+
+class Registry:
+    """Reads and writes below one key prefix.
+
+    `on_contact(True)` is called for every answer of a quorum, `on_contact(False)` for every request
+    for one that got none.
+    """
+
+    def __init__(
+        self,
+        etcd: AsyncEtcd,
+        prefix: str = DEFAULT_PREFIX,
+        *,
+        on_contact: Callable[[bool], None] | None = None,
+    ) -> None:
+        self.etcd = etcd
+        self.prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
+        self._on_contact = on_contact
+        self._files: dict[str, UnitFile] = {}
+        self._wants: dict[tuple[str, str], requirements.Requirements] = {}
+
+    def key(self, *parts: str) -> str:
+        """Return the path of a key."""
+        return "/".join((self.prefix, *parts))
+
+    # -- units
+
+    async def units(self) -> list[Unit]:
+        """Return every readable unit by name, with its placement and heartbeat."""
+        found = await self._tree("job", sort=True)
+        jobs = []
+        for directory in _children(found):
+            values = _values(directory)
+            if "object" not in values:
+                continue
+            try:
+                jobs.append((*model.decode_job(values["object"]), values))
+            except ValueError as err:
+                log.error("Failed to parse Unit from etcd: %s: %s", directory.key, err)
+        await self._fetch_files({unit_hash for _, unit_hash, _ in jobs})
+        units = []
+        for name, unit_hash, values in jobs:
+            try:
+                units.append(self._unit(name, unit_hash, values))
+            except BadRecord as err:
+                log.error("Failed to parse Unit from etcd: %s", err)
+        self._forget_files({unit_hash for _, unit_hash, _ in jobs})
+        return units
+
+    async def unit(self, name: str) -> Unit | None:
+        """Return one unit, None when there is none; BadRecord when it cannot be read."""
+        found = await self._tree("job", name)
+        values = {} if found is None else _values(found)
+        if "object" not in values:
+            return None
+        try:
+            _, unit_hash = model.decode_job(values["object"])
+        except ValueError as err:
+            raise BadRecord(f"{name}: {err}") from None
+        await self._fetch_files({unit_hash})
+        return self._unit(name, unit_hash, values)
+
+    async def create_unit(self, name: str, file: UnitFile, *, target_state: str) -> None:
+        """Store the text, then the job that names it, then what is wanted of it."""
+        try:
+            await self._ask(
+                self.etcd.create(self.key("unit", file.hash), model.encode_unit(file.serialise()))
+            )
+        except StoreError as err:
+            if err.code != NODE_EXIST:
+                raise
+        job = model.encode_job(name, file.hash)
+        await self._ask(self.etcd.set(self.key("job", name, "object"), job))
+        await self.set_target_state(name, target_state)
+
+    async def set_target_state(self, name: str, state: str) -> None:
+        """Write what is wanted of the unit."""
+        await self._ask(self.etcd.set(self.key("job", name, "target-state"), state))
+
+    async def destroy_unit(self, name: str) -> bool:
+        """Remove the unit; False when there was none."""
+        return await self._gone(self.etcd.delete(self.key("job", name), recursive=True))
+
+    async def schedule(self, name: str, machine_id: str) -> None:
+        """Place a unit that has no place."""
+        await self._ask(self.etcd.create(self.key("job", name, "target"), machine_id))
+
+    async def unschedule(self, name: str, machine_id: str) -> None:
+        """Take the unit off that machine; no error when it has no place any more."""
+        await self._gone(self.etcd.cad(self.key("job", name, "target"), prev_value=machine_id))
+
+    async def heartbeat(self, name: str, machine_id: str, *, ttl_s: float) -> None:
+        """Say that the machine has launched the unit."""
+        key = self.key("job", name, "job-state")
+        await self._ask(self.etcd.set(key, machine_id, ttl_s=_ttl(ttl_s)))
+
+    async def clear_heartbeat(self, name: str, machine_id: str) -> None:
+        """Take that back, unless another machine has said so since."""
+        await self._gone_if_ours(
+            self.etcd.cad(self.key("job", name, "job-state"), prev_value=machine_id)
+        )
+
+    def _unit(self, name: str, unit_hash: str, values: dict[str, str]) -> Unit:
+        file = self._files.get(unit_hash)
+        if file is None:
+            raise BadRecord(f"{name}: did not find Unit {unit_hash} in list of all units")
+        wants = self._wants.get((name, unit_hash))
+        if wants is None:
+            wants = self._wants[name, unit_hash] = requirements.parse(name, file.options)
+        try:
+            state = parse_state(values.get("target-state") or INACTIVE)
+        except ValueError as err:
+            raise BadRecord(f"failed to parse Unit({name}) target-state: {err}") from None
+        return Unit(name, file, wants, state, values.get("target", ""), values.get("job-state", ""))
+
+    async def _fetch_files(self, hashes: Iterable[str]) -> None:
+        missing = sorted(set(hashes) - self._files.keys())
+        if len(missing) > _SINGLE_READS:
+            found = await self._tree("unit", quorum=True)
+            for node in _children(found):
+                self._keep_file(_base(node), node.value)
+            return
+        reads = [self._get("unit", unit_hash, quorum=True) for unit_hash in missing]
+        for unit_hash, result in zip(missing, await asyncio.gather(*reads), strict=True):
+            if result is not None:
+                self._keep_file(unit_hash, result.node.value)
+
+    def _keep_file(self, unit_hash: str, text: str) -> None:
+        try:
+            self._files[unit_hash] = unitfile.parse(model.decode_unit(text))
+        except ValueError as err:
+            log.error("error parsing Unit(%s): %s", unit_hash, err)
+
+    def _forget_files(self, used: set[str]) -> None:
+        if len(self._files) > 2 * len(used) + _SINGLE_READS:
+            self._files = {key: file for key, file in self._files.items() if key in used}
+            self._wants = {key: wants for key, wants in self._wants.items() if key[1] in used}
+
+    # -- published states
+
+    async def states(self) -> dict[tuple[str, str], UnitState]:
+        """Return every published state by unit name and machine ID, in that order."""
+        found = await self._tree("states")
+        states: dict[tuple[str, str], UnitState] = {}
+        for directory in _children(found):
+            name = _base(directory)
+            for node in directory.nodes:
+                state = _state(name, node)
+                if state is not None:
+                    states[name, _base(node)] = state
+        return dict(sorted(states.items()))
+
+    async def states_of(self, name: str) -> dict[str, UnitState]:
+        """Return one unit's published states by machine ID."""
+        found = await self._tree("states", name)
+        states = {_base(node): _state(name, node) for node in _children(found)}
+        return {machine: state for machine, state in sorted(states.items()) if state is not None}
+
+    async def save_state(self, state: UnitState, *, ttl_s: float) -> None:
+        """Publish one state, for readers of the legacy key as well."""
+        text = model.encode_state(state)
+        await self._ask(self.etcd.set(self.key("state", state.name), text, ttl_s=_ttl(ttl_s)))
+        key = self.key("states", state.name, state.machine_id)
+        await self._ask(self.etcd.set(key, text, ttl_s=_ttl(ttl_s)))
+
+    async def remove_state(self, state: UnitState) -> None:
+        """Withdraw the state this machine published last, and nobody else's."""
+        text = model.encode_state(state)
+        await self._gone_if_ours(self.etcd.cad(self.key("state", state.name), prev_value=text))
+        await self._gone(self.etcd.delete(self.key("states", state.name, state.machine_id)))
+        try:
+            await self._gone(self.etcd.delete(self.key("states", state.name), is_dir=True))
+        except StoreError as err:
+            log.debug("states of %s stay for other machines: %s", state.name, err)
+
+    # -- machines
+
+    async def machines(self) -> list[Machine]:
+        """Return the living machines by ID; one object that does not parse fails the list."""
+        found = await self._tree("machines", sort=True)
+        machines = [_machine(node) for node in _children(found)]
+        return [machine for machine in machines if machine.id]
+
+    async def machine(self, machine_id: str) -> Machine | None:
+        """Return one living machine."""
+        found = await self._tree("machines", machine_id)
+        machine = None if found is None else _machine(found)
+        return machine if machine is not None and machine.id else None
+
+    async def create_machine(
+        self, machine: MachineObject, *, ttl_s: float, disable_engine: bool = False
+    ) -> int:
+        """Register a machine whose key must not exist; return the key's index."""
+        text = model.encode_machine(machine, disable_engine=disable_engine)
+        key = self.key("machines", machine.id, "object")
+        return (await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s)))).node.modified_index
+
+    async def take_over_machine(
+        self, machine: MachineObject, *, index: int, ttl_s: float, disable_engine: bool = False
+    ) -> int:
+        """Go on with the registration that this machine wrote last, at `index`."""
+        text = model.encode_machine(machine, disable_engine=disable_engine)
+        key = self.key("machines", machine.id, "object")
+        result = await self._ask(self.etcd.cas(key, text, prev_index=index, ttl_s=_ttl(ttl_s)))
+        return result.node.modified_index
+
+    async def set_machine(
+        self, machine: MachineObject, *, ttl_s: float, disable_engine: bool = False
+    ) -> int:
+        """Refresh the registration, or register anew when it has expired."""
+        text = model.encode_machine(machine, disable_engine=disable_engine)
+        key = self.key("machines", machine.id, "object")
+        try:
+            result = await self._ask(self.etcd.update(key, text, ttl_s=_ttl(ttl_s)))
+        except StoreError as err:
+            if err.code != KEY_NOT_FOUND:
+                raise
+            result = await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s)))
+        return result.node.modified_index
+
+    async def remove_machine(self, machine_id: str) -> None:
+        """Take the machine off the list; its dynamic metadata stays."""
+        await self._gone(self.etcd.delete(self.key("machines", machine_id, "object")))
+
+    async def set_metadata(self, machine_id: str, key: str, value: str) -> None:
+        """Overlay one metadata value; "" hides the machine's own."""
+        await self._ask(self.etcd.set(self.key("machines", machine_id, "metadata", key), value))
+
+    # An extension that fleet 1.0.0 does not look at: where a machine's own API answers.
+
+    async def announce_api(self, machine_id: str, url: str, *, ttl_s: float) -> None:
+        """Say where the machine's API can be reached from other machines."""
+        await self._ask(self.etcd.set(self._api_key(machine_id), url, ttl_s=_ttl(ttl_s)))
+
+    async def withdraw_api(self, machine_id: str) -> None:
+        """Take that back."""
+        await self._gone(self.etcd.delete(self._api_key(machine_id)))
+
+    async def api_of(self, machine_id: str) -> str:
+        """Return where the machine's API can be reached, "" when it did not say."""
+        found = await self._get("machines", machine_id, "x-api")
+        return "" if found is None else found.node.value
+
+    def _api_key(self, machine_id: str) -> str:
+        return self.key("machines", machine_id, "x-api")
+
+    # -- the engines
+
+    async def engine_version(self) -> int:
+        """Return the version of the engine logic in force, 0 when none was set."""
+        found = await self._get("engine", "version")
+        if found is None:
+            return 0
+        try:
+            return int(found.node.value)
+        except ValueError:
+            raise BadRecord(f"engine version is {found.node.value!r}") from None
+
+    async def raise_engine_version(self, old: int, new: int) -> None:
+        """Put a newer version in force, unless somebody else was faster."""
+        key = self.key("engine", "version")
+        try:
+            await self._ask(self.etcd.cas(key, str(new), prev_value=str(old)))
+        except StoreError as err:
+            if err.code != KEY_NOT_FOUND:
+                raise
+            await self._ask(self.etcd.create(key, str(new)))
+
+    async def lease(self) -> HeldLease | None:
+        """Return the lease in force; asked of a quorum, so that every engine notices an outage."""
+        found = await self._get("lease", LEASE_NAME, quorum=True)
+        return None if found is None else _held(found)
+
+    async def acquire_lease(self, lease: Lease, *, ttl_s: float) -> HeldLease | None:
+        """Take a free lease; None when somebody was faster."""
+        key, text = self.key("lease", LEASE_NAME), model.encode_lease(lease)
+        try:
+            return _held(await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s))))
+        except StoreError as err:
+            if err.code != NODE_EXIST:
+                raise
+            return None
+
+    async def renew_lease(self, held: HeldLease, lease: Lease, *, ttl_s: float) -> HeldLease:
+        """Renew one's own lease, or steal an older engine's; StoreError when it has changed."""
+        key, text = self.key("lease", LEASE_NAME), model.encode_lease(lease)
+        cas = self.etcd.cas(key, text, prev_index=held.modified_index, ttl_s=_ttl(ttl_s))
+        return _held(await self._ask(cas))
+
+    async def release_lease(self, held: HeldLease) -> None:
+        """Give one's own lease up."""
+        key = self.key("lease", LEASE_NAME)
+        await self._gone(self.etcd.cad(key, prev_index=held.modified_index))
+
+    # -- etcd
+
+    async def _ask(self, request: Awaitable[T], *, quorum: bool = True) -> T:
+        """Await a request. Only those that need a quorum tell whether etcd works."""
+        try:
+            result = await request
+        except StoreError:
+            self._note(quorum=quorum, reached=True)
+            raise
+        except CoreosError:
+            self._note(quorum=quorum, reached=False)
+            raise
+        self._note(quorum=quorum, reached=True)
+        return result
+
+    def _note(self, *, quorum: bool, reached: bool) -> None:
+        if quorum and self._on_contact is not None:
+            self._on_contact(reached)
+
+    async def _gone(self, request: Awaitable[Result]) -> bool:
+        """Delete; False when the key did not exist."""
+        try:
+            await self._ask(request)
+        except StoreError as err:
+            if err.code != KEY_NOT_FOUND:
+                raise
+            return False
+        return True
+
+    async def _gone_if_ours(self, request: Awaitable[Result]) -> None:
+        try:
+            await self._gone(request)
+        except StoreError as err:
+            if err.code != TEST_FAILED:
+                raise
+
+    async def _get(self, *parts: str, quorum: bool = False) -> Result | None:
+        try:
+            return await self._ask(self.etcd.get(self.key(*parts), quorum=quorum), quorum=quorum)
+        except StoreError as err:
+            if err.code != KEY_NOT_FOUND:
+                raise
+            return None
+
+    async def _tree(self, *parts: str, sort: bool = False, quorum: bool = False) -> Node | None:
+        try:
+            request = self.etcd.get(self.key(*parts), recursive=True, sort=sort, quorum=quorum)
+            return (await self._ask(request, quorum=quorum)).node
+        except StoreError as err:
+            if err.code != KEY_NOT_FOUND:
+                raise
+            return None
+
+
+def _base(node: Node) -> str:
+    return node.key[node.key.rfind("/") + 1 :]
+
+
+def _children(directory: Node | None) -> tuple[Node, ...]:
+    return () if directory is None else directory.nodes
+
+
+def _values(directory: Node) -> dict[str, str]:
+    return {_base(node): node.value for node in directory.nodes if not node.dir}
+
+
+def _state(name: str, node: Node) -> UnitState | None:
+    try:
+        return model.decode_state(name, node.value)
+    except ValueError as err:
+        machine_id = _base(node)
+        log.error("Error unmarshalling UnitState(%s) from Machine(%s): %s", name, machine_id, err)
+        return None
+
+
+def _machine(directory: Node) -> Machine:
+    own = MachineObject("")
+    dynamic: dict[str, str] = {}
+    for node in directory.nodes:
+        if _base(node) == "object":
+            try:
+                own = model.decode_machine(node.value)
+            except ValueError as err:
+                raise BadRecord(f"machine {_base(directory)}: {err}") from None
+        elif _base(node) == "metadata":
+            dynamic = _values(node)
+    return Machine(own.id, own.public_ip, model.merge_metadata(own.metadata, dynamic), own.version)
+
+
+def _held(result: Result) -> HeldLease:
+    return HeldLease(
+        model.decode_lease(result.node.value), result.node.modified_index, float(result.node.ttl)
+    )
+
+
+def _ttl(ttl_s: float) -> int:
+    # fleet 1.0.0 cuts to whole seconds; a key that never expired would be worse than a short one.
+    return max(int(ttl_s), 1)
