@@ -145,6 +145,10 @@ class MemoryLog:
         self.snapshot_meta = SnapshotMeta(index, self.term(index), tuple(sorted(nodes)))
         self._data = data
 
+    def supply_snapshot(self, data: SnapshotData) -> None:
+        """Have the recorded snapshot's data come from somewhere else, such as its file."""
+        self._data = data
+
     def apply_snapshot(self, snapshot: Snapshot) -> None:
         """Start over from a snapshot: every entry held so far is dropped."""
         self.snapshot_meta = snapshot.meta

@@ -20,7 +20,8 @@ at advance(). Committed entries in a Ready are already saved or are saved with i
 
 Entries enter the MemoryLog by themselves; the driver never appends. Every CONF_CHANGE entry in
 rd.committed needs one apply_conf_change() before advance(), with node_id 0 if it was refused.
-When the node stops leading, reads that were asked for are forgotten: fail them on soft_state.
+When the node stops leading, reads that were asked for are forgotten: once the read_states of a
+Ready are taken care of, fail the others if its soft_state says so.
 Mirrors etcd 2.3 raft/rawnode.go.
 """
 
@@ -265,7 +266,8 @@ class RawNode:
             committed=committed,
             messages=r.outbox,
             read_states=r.read_states,
-            must_sync=bool(entries or log.incoming or hard[:2] != saved[:2]),
+            # A member that forgets which members it has may wait for the vote of one that is gone.
+            must_sync=bool(entries or log.incoming or hard[:2] != saved[:2] or r.conf_handed),
         )
         r.outbox = []
         r.read_states = []

@@ -1,0 +1,116 @@
+"""What goes wrong in a world: power cuts, stops, partitions, clogs, members coming and going."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coreos_py.raft.types import ConfChangeType
+from tests.sim.machine import conf_change
+from tests.sim.swarm import SECOND
+
+if TYPE_CHECKING:
+    from tests.sim.server import Server
+    from tests.sim.world import World
+
+
+class Faults:
+    """The ill will of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.child("faults")
+        options = world.options
+        self._every(options.crash_every_us, self.crash_one)
+        self._every(options.pause_every_us, self.pause_one)
+        self._every(options.churn_every_us, self.change_members)
+        if options.partition != "none":
+            self._every(options.partition_every_us, self.partition)
+
+    def _every(self, period_us: int, action) -> None:
+        if period_us:
+            self.world.at(self._soon(period_us), self._again, period_us, action)
+
+    def _soon(self, period_us: int) -> int:
+        return int(self.rng.expovariate(1) * period_us) + 1
+
+    def _again(self, period_us: int, action) -> None:
+        if not self.world.network.calm:
+            action()
+            self._every(period_us, action)
+
+    def crash_one(self) -> None:
+        server = self.world.any_server(self.rng)
+        if self.rng.random() < 0.5:
+            server = self.world.leader() or server
+        if server is not None:
+            server.crash()
+        if self.rng.random() < 0.1:
+            for other in list(self.world.servers.values()):
+                other.crash()
+
+    def pause_one(self) -> None:
+        """SIGSTOP, with a bias for the leader."""
+        server = self.world.any_server(self.rng)
+        if self.rng.random() < 0.5:
+            server = self.world.leader() or server
+        if server is not None:
+            server.paused_until = self.world.now + self.rng.randrange(2 * SECOND)
+            self.world.note("pause", server.id)
+
+    def partition(self) -> None:
+        """Break links, or heal them if some are broken."""
+        network, rng = self.world.network, self.rng
+        if network.cut:
+            network.cut.clear()
+            self.world.note("healed", "")
+            return
+        nodes = sorted(self.world.disks)
+        rng.shuffle(nodes)
+        pairs = {(a, b) for a in nodes for b in nodes if a != b}
+        match self.world.options.partition:
+            case "one":
+                network.cut = {(a, b) for a, b in pairs if nodes[0] in (a, b)}
+            case "halves":
+                left = set(nodes[: rng.randrange(len(nodes)) + 1])
+                network.cut = {(a, b) for a, b in pairs if (a in left) != (b in left)}
+            case "ring":
+                at = {node: place for place, node in enumerate(nodes)}
+                near = (1, len(nodes) - 1)
+                network.cut = {
+                    (a, b) for a, b in pairs if (at[a] - at[b]) % len(nodes) not in near
+                }
+            case "one-way":
+                network.cut = {pair for pair in sorted(pairs) if rng.random() < 0.3}
+            case "leader-keeps-one":
+                leader = self.world.leader()
+                alone = leader.id if leader else nodes[0]
+                friend = next((node for node in nodes if node != alone), alone)
+                network.cut = {(a, b) for a, b in pairs if alone in (a, b) and friend not in (a, b)}
+        self.world.note("cut", sorted(network.cut))
+
+    def clog_new_leader(self, server: Server) -> None:
+        """A fresh leader's links to all but one peer may be stuck for a while (figure 8)."""
+        world, rng = self.world, self.rng
+        if world.network.calm or rng.random() >= world.options.clog:
+            return
+        others = [node for node in server.raw.nodes if node != server.id]
+        rng.shuffle(others)
+        until = world.now + rng.randrange(3 * SECOND)
+        for node in others[1:]:
+            world.network.clogged[(server.id, node)] = until
+
+    def change_members(self) -> None:
+        """Ask some member to add a new one or to remove one."""
+        world, rng = self.world, self.rng
+        server = world.any_server(rng)
+        if server is None or not server.machine.nodes:
+            return
+        members = server.machine.nodes
+        if len(members) < 3 or (len(members) < 6 and rng.random() < 0.5):
+            change = conf_change(world.new_operation(), ConfChangeType.ADD_NODE, world.new_node())
+        else:
+            gone = rng.choice(members)
+            change = conf_change(world.new_operation(), ConfChangeType.REMOVE_NODE, gone)
+        server.propose_conf(change)
+        if rng.random() < 0.3:
+            server.propose_conf(change)
