@@ -85,6 +85,8 @@ def run(row: Row, argv: list[str]) -> int:
         return EXIT_INTERRUPTED
     except SystemExit as err:
         return err.code if isinstance(err.code, int) else int(err.code is not None)
+    except BrokenPipeError:
+        return EXIT_BROKEN_PIPE  # unbuffered output: the write itself failed
     except OSError as err:
         # A write to stdout that failed leaves its bytes in the buffer: flushing fails again.
         if not _stdout_is_broken():
