@@ -11,8 +11,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coreos_py.base.errors import WireError
-from coreos_py.etcd.pb_wire import U64_MASK, read_uvarint, scan, uvarint
+from coreos_py.etcd.pb_wire import (
+    U64_MASK,
+    check_newer,
+    int32,
+    int64,
+    read_uvarint,
+    scan,
+    uvarint,
+)
 from coreos_py.raft.types import (
     ConfChange,
     Entry,
@@ -247,21 +254,6 @@ def encode_snap_file(envelope: SnapFile) -> bytes:
 # --- decoding -------------------------------------------------------------------------------------
 
 
-def _other(tag: int, last: int, name: str) -> None:
-    """Pass over a field newer than etcd 2.3's; refuse a known one of the wrong wire type."""
-    if tag >> 3 <= last:
-        raise WireError(f"protobuf: {name}: wrong wire type {tag & 7} for field {tag >> 3}")
-
-
-def _int32(value: int) -> int:
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value >> 31 else value
-
-
-def _int64(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
-
-
 _REQUEST_TAGS = frozenset(
     field << 3 | (2 if field in (2, 3, 4, 6) else 0) for field in range(1, 18)
 )
@@ -281,7 +273,7 @@ def decode_request(data: bytes) -> Request:
             numbers[tag >> 3] = number
             blobs[tag >> 3] = blob
         else:
-            _other(tag, 17, "Request")
+            check_newer(tag, 17, "Request")
     text = [blob.decode("utf-8", "surrogateescape") for blob in blobs]
     prev_exist, refresh = numbers[8], numbers[17]
     number_of = [number or 0 for number in numbers]
@@ -294,13 +286,13 @@ def decode_request(data: bytes) -> Request:
         text[6],
         number_of[7],
         None if prev_exist is None else prev_exist != 0,
-        _int64(number_of[9]),
+        int64(number_of[9]),
         number_of[10] != 0,
         number_of[11],
         number_of[12] != 0,
         number_of[13] != 0,
         number_of[14] != 0,
-        _int64(number_of[15]),
+        int64(number_of[15]),
         number_of[16] != 0,
         None if refresh is None else refresh != 0,
     )
@@ -331,11 +323,14 @@ def _plain_request(data: bytes) -> Request | None:
 
 def decode_entry(data: bytes) -> Entry:
     """raftpb.Entry."""
+    plain = _plain_entry(data)
+    if plain is not None:
+        return plain
     kind = term = index = 0
     payload = b""
     for tag, number, blob in scan(data):
         if tag == 0x08:
-            kind = _int32(number)
+            kind = int32(number)
         elif tag == 0x10:
             term = number
         elif tag == 0x18:
@@ -343,8 +338,36 @@ def decode_entry(data: bytes) -> Entry:
         elif tag == 0x22:
             payload = blob
         else:
-            _other(tag, 4, "Entry")
+            check_newer(tag, 4, "Entry")
     return Entry(term, index, kind, payload)
+
+
+def _plain_entry(data: bytes) -> Entry | None:
+    """The entry if its fields come in the order in which etcd writes them."""
+    try:
+        kind = data[1]
+        if data[0] != 0x08 or kind > 0x7F or data[2] != 0x10:
+            return None
+        term, at = data[3], 4
+        if term > 0x7F:
+            term, at = read_uvarint(data, 3)
+        index = data[at + 1]
+        if data[at] != 0x18:
+            return None
+        at += 2
+        if index > 0x7F:
+            index, at = read_uvarint(data, at - 1)
+        if at == len(data):
+            return Entry(term, index, kind)
+        if data[at] != 0x22:
+            return None
+        size = data[at + 1]
+        at += 2
+        if size > 0x7F:
+            size, at = read_uvarint(data, at - 1)
+    except IndexError:
+        return None
+    return Entry(term, index, kind, data[at:]) if at + size == len(data) else None
 
 
 def decode_hard_state(data: bytes) -> HardState:
@@ -358,7 +381,7 @@ def decode_hard_state(data: bytes) -> HardState:
         elif tag == 0x18:
             commit = number
         else:
-            _other(tag, 3, "HardState")
+            check_newer(tag, 3, "HardState")
     return HardState(term, vote, commit)
 
 
@@ -370,13 +393,13 @@ def decode_conf_change(data: bytes) -> ConfChange:
         if tag == 0x08:
             ident = number
         elif tag == 0x10:
-            kind = _int32(number)
+            kind = int32(number)
         elif tag == 0x18:
             node_id = number
         elif tag == 0x22:
             context = blob
         else:
-            _other(tag, 4, "ConfChange")
+            check_newer(tag, 4, "ConfChange")
     return ConfChange(ident, kind, node_id, context)
 
 
@@ -387,7 +410,7 @@ def decode_conf_state(data: bytes) -> tuple[int, ...]:
         if tag == 0x08:
             nodes.append(number)
         else:
-            _other(tag, 1, "ConfState")
+            check_newer(tag, 1, "ConfState")
     return tuple(nodes)
 
 
@@ -403,7 +426,7 @@ def decode_snapshot_meta(data: bytes) -> SnapshotMeta:
         elif tag == 0x18:
             term = number
         else:
-            _other(tag, 3, "SnapshotMetadata")
+            check_newer(tag, 3, "SnapshotMetadata")
     return SnapshotMeta(index, term, decode_conf_state(nodes))
 
 
@@ -416,7 +439,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         elif tag == 0x12:
             meta += blob
         else:
-            _other(tag, 2, "Snapshot")
+            check_newer(tag, 2, "Snapshot")
     return Snapshot(payload, decode_snapshot_meta(meta))
 
 
@@ -435,10 +458,10 @@ def decode_message(data: bytes) -> Message:
         elif tag == 0x62:
             context = blob
         else:
-            _other(tag, 12, "Message")
+            check_newer(tag, 12, "Message")
     found = Snapshot() if snapshot in (b"", _NO_SNAPSHOT) else decode_snapshot(snapshot)
     return Message(
-        _int32(numbers[1]),
+        int32(numbers[1]),
         numbers[2],
         numbers[3],
         numbers[4],
@@ -465,7 +488,7 @@ def decode_metadata(data: bytes) -> Metadata:
         elif tag == 0x10:
             cluster_id = number
         else:
-            _other(tag, 2, "Metadata")
+            check_newer(tag, 2, "Metadata")
     return Metadata(node_id, cluster_id)
 
 
@@ -475,13 +498,13 @@ def decode_record(data: bytes) -> Record:
     payload = b""
     for tag, number, blob in scan(data):
         if tag == 0x08:
-            kind = _int64(number)
+            kind = int64(number)
         elif tag == 0x10:
             crc = number & 0xFFFFFFFF
         elif tag == 0x1A:
             payload = blob
         else:
-            _other(tag, 3, "Record")
+            check_newer(tag, 3, "Record")
     return Record(kind, crc, payload)
 
 
@@ -494,7 +517,7 @@ def decode_marker(data: bytes) -> Marker:
         elif tag == 0x10:
             term = number
         else:
-            _other(tag, 2, "Snapshot")
+            check_newer(tag, 2, "Snapshot")
     return Marker(index, term)
 
 
@@ -508,5 +531,5 @@ def decode_snap_file(data: bytes) -> SnapFile:
         elif tag == 0x12:
             payload = blob
         else:
-            _other(tag, 2, "snapshot")
+            check_newer(tag, 2, "snapshot")
     return SnapFile(crc, payload)

@@ -112,3 +112,20 @@ def _skip(data: bytes, at: int, wire: int) -> int:
             return at
         tag, at = read_uvarint(data, at)
         wire = tag & 7
+
+
+def check_newer(tag: int, last: int, name: str) -> None:
+    """Pass over a field newer than etcd 2.3's; refuse a known one of the wrong wire type."""
+    if tag >> 3 <= last:
+        raise WireError(f"protobuf: {name}: wrong wire type {tag & 7} for field {tag >> 3}")
+
+
+def int32(value: int) -> int:
+    """A varint as Go reads it into an int32."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+def int64(value: int) -> int:
+    """A varint as Go reads it into an int64."""
+    return value - (1 << 64) if value >> 63 else value

@@ -31,6 +31,7 @@ class Replay:
         self.entries: list[Entry] = []
         self.last_index = 0
         self.matched = False
+        self._newest = start.index
         self._position = 0
 
     def begin_file(self) -> None:
@@ -69,13 +70,15 @@ class Replay:
         entries = self.entries
         if position > len(entries):
             last = self.start.index + len(entries)
-            raise BadRecord(found.offset, f"entry {entry.index} follows entry {last}")
+            problem = f"entry {entry.index} follows entry {last}"
+            raise BadRecord(found.offset, problem + self._newer_snapshot())
         del entries[position:]
         entries.append(entry)
 
     def _take_marker(self, found: records.Found) -> None:
         marker = records.read_marker(found)
         self.last_index = max(self.last_index, marker.index)
+        self._newest = max(self._newest, marker.index)
         if marker.index != self.start.index:
             return
         if marker.term != self.start.term:
@@ -93,5 +96,11 @@ class Replay:
             return "no hard state in a log of several files"
         last = self.start.index + len(self.entries)
         if self.hard_state.commit > last:
-            return f"entries end at {last} but {self.hard_state.commit} is committed"
+            problem = f"entries end at {last} but {self.hard_state.commit} is committed"
+            return problem + self._newer_snapshot()
         return ""
+
+    def _newer_snapshot(self) -> str:
+        if self._newest <= self.start.index:
+            return ""
+        return f" (starting at {self.start.index}, but a snapshot was taken at {self._newest})"

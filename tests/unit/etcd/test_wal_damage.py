@@ -209,15 +209,17 @@ def test_a_wrong_checksum_has_the_words_of_etcd(small):
         read_log(directory)
 
 
+NEWER = " (starting at 0, but a snapshot was taken at 3)"
+
 # Records whose checksums are right but that cannot follow the log: kind, data, what is said.
 IMPOSSIBLE = [
-    (2, pb.encode_entry(put(8)), "entry 8 follows entry 6"),
+    (2, pb.encode_entry(put(8)), f"entry 8 follows entry 6{NEWER}"),
     (2, pb.encode_entry(Entry(2, 7, 1)), "entry of type 1 with 0 bytes"),
     (2, pb.encode_entry(Entry(2, 7, 2, b"x")), "entry of type 2 with 1 bytes"),
     (2, pb.encode_entry(Entry(0, 7, 0, b"x")), "entry with term 0 and index 7"),
     (2, b"\x10\x02\x18\x07", "not an entry"),
     (2, b"\x0a\x00", "protobuf: Entry: wrong wire type 2 for field 1"),
-    (3, pb.encode_hard_state(HardState(2, NODE, 7)), "entries end at 6 but 7 is committed"),
+    (3, pb.encode_hard_state(HardState(2, NODE, 7)), f"entries end at 6 but 7 is committed{NEWER}"),
     (3, pb.encode_hard_state(HardState(0, 1, 2)), "not a hard state"),
     (3, b"\x08\x02\x10\x01", "not a hard state"),
     (3, b"\x08", "protobuf: unexpected EOF"),
