@@ -166,14 +166,14 @@ class WAL:
                     replay.take(found)
             except records.BadRecord as bad:
                 if not (bad.torn and segment is last and replay.has_head):
-                    raise Corrupt(segment.path, bad.offset, bad.detail) from None
+                    raise _corrupt(segment.path, bad.offset, bad.detail) from None
                 tail = _Tail(data, reader.end)
             if not replay.has_head:
-                raise Corrupt(segment.path, reader.end, records.UNEXPECTED_EOF)
+                raise _corrupt(segment.path, reader.end, records.UNEXPECTED_EOF)
             crc, size = reader.crc, reader.end
         problem = replay.problem(first_seq=self._segments[0].name.seq)
         if problem:
-            raise Corrupt(last.path, size, problem)
+            raise _corrupt(last.path, size, problem)
         if tail is not None and self._writable:
             self._drop_tail(last, tail)
         assert crc is not None
@@ -321,6 +321,11 @@ class WAL:
             raise
         self._segments.append(_Segment(name, path, fd))
         self._crc, self._size = crc, sum(map(len, parts))
+
+
+def _corrupt(path: str, offset: int, detail: str) -> Corrupt:
+    # The words in which etcd 2.3.8's log reports it.
+    return Corrupt(path, offset, f"read wal error ({detail}) and cannot be repaired")
 
 
 def _refuse_existing(directory: str) -> None:
