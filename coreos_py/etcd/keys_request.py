@@ -41,11 +41,18 @@ Form = dict[str, str]
 
 
 def parse(
-    method: str, path: str, *, query: bytes, content_type: str, body: bytes, now_ns: int
+    method: str,
+    path: str,
+    *,
+    query: bytes,
+    content_type: str,
+    body: bytes,
+    now_ns: int,
+    request_id: int = 0,
 ) -> Request:
     """The request to run for a decoded, clean `path` under /v2/keys; StoreError if it is malformed.
 
-    `now_ns` turns a ttl into an absolute time. The id is left 0.
+    `now_ns` turns a ttl into an absolute time.
     """
     store_path = STORE_PREFIX + path[len(PREFIX) :].rstrip("/")
     form: Form = {}
@@ -57,10 +64,11 @@ def parse(
         for name, value in _parse_query(query).items():
             form.setdefault(name, value)
     if not form:
-        return Request(0, method, store_path)
+        return Request(request_id, method, store_path)
     if len(form) == 1 and "value" in form:
-        return Request(0, method, store_path, form["value"])
-    return _from_form(method, store_path, form=form, now_ns=now_ns)
+        return Request(request_id, method, store_path, form["value"])
+    request = _from_form(method, store_path, form=form, now_ns=now_ns)
+    return request._replace(id=request_id) if request_id else request
 
 
 def unescape_path(path: bytes) -> str:

@@ -37,7 +37,10 @@ ACCEPTED = [
     (("DELETE", {"body": b"prevValue=zzz"}), {}),
     (("GET", {"body": b"recursive=true"}), {}),
     (("GET", {"query": b"recursive=true&sorted=1"}), {"recursive": True, "sorted": True}),
-    (("GET", {"query": b"wait=t&waitIndex=7&stream=T"}), {"wait": True, "since": 7, "stream": True}),
+    (
+        ("GET", {"query": b"wait=t&waitIndex=7&stream=T"}),
+        {"wait": True, "since": 7, "stream": True},
+    ),
     (("GET", {"query": b"quorum=TRUE&wait=False"}), {"quorum": True}),
     (("GET", {"query": b"unknown=1&recursive=0"}), {}),
     (("PUT", {"query": b"dir=true"}), {"dir": True}),
@@ -49,7 +52,10 @@ ACCEPTED = [
     (("PUT", {"query": b"ttl=0"}), {"expiration": NOW}),
     (("PUT", {"query": b"ttl=5"}), {"expiration": NOW + 5 * S}),
     (("PUT", {"query": b"refresh=true&ttl=5"}), {"refresh": True, "expiration": NOW + 5 * S}),
-    (("PUT", {"query": b"refresh=true&ttl=5&value="}), {"refresh": True, "expiration": NOW + 5 * S}),
+    (
+        ("PUT", {"query": b"refresh=true&ttl=5&value="}),
+        {"refresh": True, "expiration": NOW + 5 * S},
+    ),
     (("PUT", {"query": b"refresh=false"}), {"refresh": False}),
 ]
 
@@ -73,11 +79,26 @@ REFUSED = [
     ("GET", {"query": b"x=1;y=2"}, 210, "invalid semicolon separator in query"),
     ("PUT", {"body": b"value=a;b"}, 210, "invalid semicolon separator in query"),
     ("PUT", {"body": b"v=%zz;", "query": b"%"}, 210, "invalid semicolon separator in query"),
-    ("PUT", {"body": b"x", "content_type": "foo bar"}, 210, "mime: expected slash after first token"),
+    (
+        "PUT",
+        {"body": b"x", "content_type": "foo bar"},
+        210,
+        "mime: expected slash after first token",
+    ),
     ("PUT", {"body": b"x", "content_type": "a/"}, 210, "mime: expected token after slash"),
-    ("PUT", {"body": b"x", "content_type": "a/b c"}, 210, "mime: unexpected content after media subtype"),
+    (
+        "PUT",
+        {"body": b"x", "content_type": "a/b c"},
+        210,
+        "mime: unexpected content after media subtype",
+    ),
     ("PUT", {"body": b"x", "content_type": ";"}, 210, "mime: no media type"),
-    ("PUT", {"body": b"x", "content_type": FORM + ";charset"}, 210, "mime: invalid media parameter"),
+    (
+        "PUT",
+        {"body": b"x", "content_type": FORM + ";charset"},
+        210,
+        "mime: invalid media parameter",
+    ),
     ("PUT", {"body": b"v" * (keys_request.MAX_FORM_BYTES + 1)}, 210, "http: POST too large"),
     ("GET", {"query": b"prevIndex=x"}, 203, 'invalid value for "prevIndex"'),
     ("GET", {"query": b"prevIndex="}, 203, 'invalid value for "prevIndex"'),

@@ -1,0 +1,313 @@
+"""How a member comes to its raft node: founding a cluster, joining one, or restarting.
+
+Mirrors NewServer of etcd 2.3.8's etcdserver/server.go and the start functions of its raft.go.
+Whatever is refused is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.etcd import datadir, membership, pb, remote, urls
+from coreos_py.etcd.disk import snapshot_loader
+from coreos_py.etcd.membership import Cluster, Member, MembershipError
+from coreos_py.etcd.snap import Snapshotter
+from coreos_py.etcd.version import downgrade, short
+from coreos_py.etcd.wal import WAL, exists
+from coreos_py.raft.log import MemoryLog
+from coreos_py.raft.node import Config as RaftConfig
+from coreos_py.raft.node import RawNode
+from coreos_py.raft.types import ConfChange, ConfChangeType, Entry, HardState, Snapshot
+from coreos_py.store.store import Store
+
+if TYPE_CHECKING:
+    from coreos_py.etcd.config import Config
+    from coreos_py.etcd.datadir import MemberDirs
+    from coreos_py.http.aclient import AsyncHTTPClient
+
+log = logging.getLogger("etcdserver")
+raft_log = logging.getLogger("raft")
+wal_log = logging.getLogger("wal")
+snap_log = logging.getLogger("snap")
+
+
+class Started(NamedTuple):
+    """A member that is ready to run; `remotes` may help a newcomer to catch up."""
+
+    id: int
+    cluster: Cluster
+    store: Store
+    node: RawNode
+    wal: WAL
+    snapshotter: Snapshotter
+    remotes: tuple[Member, ...] = ()
+    applied: int = 0
+    applied_term: int = 0
+
+
+async def start(config: Config, client: AsyncHTTPClient) -> Started:
+    """The member that this configuration and data directory describe; CoreosError if none."""
+    dirs = datadir.prepare_member(config.data_dir, wal_dir=config.wal_dir, log=log.log)
+    if exists(dirs.wal):
+        return restart(config, dirs)
+    if config.new_cluster:
+        return await found(config, dirs, client=client)
+    return await join(config, dirs, client=client)
+
+
+async def found(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) -> Started:
+    """A founding member of the cluster that --initial-cluster describes."""
+    urls_map = _initial_cluster(config)
+    own = _own_urls(config, urls_map)
+    if not await remote.same_urls(config.advertise_peer_urls, own):
+        wanted = urls.format_urls_map({config.name: config.advertise_peer_urls})
+        given = ",".join(sorted(config.advertise_peer_urls))
+        raise CoreosError(
+            f"--initial-cluster must include {wanted} given --initial-advertise-peer-urls={given}"
+        )
+    _refuse_duplicates(urls_map)
+    cluster = _founded(urls_map, config)
+    member = cluster.by_name(config.name)
+    assert member is not None
+    others = cluster.peer_urls(without=config.name)
+    if await remote.is_bootstrapped(others, member.id, client=client):
+        raise CoreosError(f"member {member.id:x} has already been bootstrapped")
+    _describe(config, initial=urls_map)
+    peers = []
+    for founder in cluster.sorted():
+        context = membership.member_json(founder).encode()
+        change = ConfChange(0, ConfChangeType.ADD_NODE, founder.id, context)
+        peers.append((founder.id, pb.encode_conf_change(change)))
+    return _create(config, dirs, cluster=cluster, member=member, peers=peers)
+
+
+async def join(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) -> Started:
+    """A member that somebody has added to a running cluster."""
+    urls_map = _initial_cluster(config)
+    _own_urls(config, urls_map)
+    _refuse_duplicates(urls_map)
+    local = _founded(urls_map, config)
+    others = local.peer_urls(without=config.name)
+    existing = await remote.fetch_cluster(others, client=client, timeout_s=10.0, log_errors=True)
+    if existing is None:
+        raise CoreosError(
+            "cannot fetch cluster info from peer urls: "
+            "could not retrieve cluster information from the given urls"
+        )
+    try:
+        cluster = membership.assign_ids(local, existing)
+    except MembershipError as error:
+        raise CoreosError(f"error validating peerURLs {describe(existing)}: {error}") from None
+    member = cluster.by_name(config.name)
+    assert member is not None
+    if not await remote.is_compatible(cluster, member.id, client=client):
+        # The spelling is etcd 2.3.8's.
+        raise CoreosError("incomptible with current running cluster")
+    _describe(config, initial=None)
+    started = _create(config, dirs, cluster=cluster, member=member, peers=[])
+    return started._replace(remotes=tuple(m for m in existing.sorted() if m.id != member.id))
+
+
+def restart(config: Config, dirs: MemberDirs) -> Started:
+    """A member that was here before."""
+    datadir.create_member(dirs)
+    snapshotter = Snapshotter(dirs.snap, log=snap_log.log)
+    snapshotter.remove_leftovers()
+    snapshot = snapshotter.load()
+    store = Store()
+    at = (0, 0)
+    if snapshot is not None:
+        store.recover(snapshot.data)
+        at = (snapshot.meta.index, snapshot.meta.term)
+        log.info("recovered store from snapshot at index %d", at[0])
+        snapshot = Snapshot(b"", snapshot.meta)  # the store has the data, the disk has it too
+    _describe(config, initial=None)
+    wal = WAL.open(dirs.wal, at=at, log=wal_log.log)
+    contents = wal.read_all()
+    metadata = pb.decode_metadata(contents.metadata)
+    hard_state, entries = contents.hard_state, contents.entries
+    if config.force_new_cluster:
+        hard_state, entries = _stand_alone(
+            wal, snapshot, metadata.node_id, hard_state=hard_state, entries=entries
+        )
+    word = "forcing restart of" if config.force_new_cluster else "restarting"
+    log.info(
+        "%s member %x in cluster %x at commit index %d",
+        word,
+        metadata.node_id,
+        metadata.cluster_id,
+        hard_state.commit,
+    )
+    storage = MemoryLog(snapshot=snapshot, entries=entries, hard_state=hard_state)
+    if snapshot is not None:
+        storage.supply_snapshot(snapshot_loader(dirs.snap, snapshot.meta))
+    node = _raw_node(config, metadata.node_id, storage)
+    cluster = Cluster(metadata.cluster_id)
+    cluster.recover(store)
+    problem = downgrade(cluster.version)
+    if problem:
+        raise CoreosError(problem)
+    for known in cluster.sorted():
+        peer_urls = " ".join(known.peer_urls)
+        text = "added member %x [%s] to cluster %x from store"
+        log.info(text, known.id, peer_urls, cluster.id)
+    if cluster.version is not None:
+        log.info("set the cluster version to %s from store", short(cluster.version))
+    if not config.force_new_cluster:
+        _hasten(config, node)
+    return Started(
+        metadata.node_id,
+        cluster,
+        store,
+        node,
+        wal,
+        snapshotter,
+        applied=at[0],
+        applied_term=at[1],
+    )
+
+
+def _stand_alone(
+    wal: WAL,
+    snapshot: Snapshot | None,
+    number: int,
+    *,
+    hard_state: HardState,
+    entries: list[Entry],
+) -> tuple[HardState, list[Entry]]:
+    """--force-new-cluster: drop what is not committed, then remove everybody else."""
+    kept = [entry for entry in entries if entry.index <= hard_state.commit]
+    if len(kept) < len(entries):
+        log.info("discarding %d uncommitted WAL entries ", len(entries) - len(kept))
+    index, term = hard_state.commit, hard_state.term
+    appended: list[Entry] = []
+    for change in _stand_alone_changes(_known_ids(snapshot, kept), number):
+        index += 1
+        data = pb.encode_conf_change(change)
+        appended.append(Entry(term, index, 1, data))
+    hard_state = hard_state._replace(commit=index)
+    wal.save(hard_state, appended, sync=True)
+    return hard_state, kept + appended
+
+
+def _stand_alone_changes(known: list[int], number: int) -> list[ConfChange]:
+    changes = [
+        ConfChange(0, ConfChangeType.REMOVE_NODE, other) for other in known if other != number
+    ]
+    if number not in known:
+        # etcd 2.3.8's choice; `member update` sets the real ones afterwards.
+        local = Member(number, ("http://localhost:7001", "http://localhost:2380"))
+        context = membership.member_json(local).encode()
+        changes.append(ConfChange(0, ConfChangeType.ADD_NODE, number, context))
+    return changes
+
+
+def _known_ids(snapshot: Snapshot | None, entries: list[Entry]) -> list[int]:
+    known = set(snapshot.meta.nodes) if snapshot is not None else set()
+    for entry in entries:
+        if entry.type:
+            change = pb.decode_conf_change(entry.data)
+            if change.type == ConfChangeType.ADD_NODE:
+                known.add(change.node_id)
+            elif change.type == ConfChangeType.REMOVE_NODE:
+                known.discard(change.node_id)
+    return sorted(known)
+
+
+def _create(
+    config: Config,
+    dirs: MemberDirs,
+    *,
+    cluster: Cluster,
+    member: Member,
+    peers: list[tuple[int, bytes]],
+) -> Started:
+    datadir.create_member(dirs)
+    metadata = pb.encode_metadata(pb.Metadata(member.id, cluster.id))
+    wal = WAL.create(dirs.wal, metadata, log=wal_log.log)
+    log.info("starting member %x in cluster %x", member.id, cluster.id)
+    node = _raw_node(config, member.id, MemoryLog())
+    if peers:
+        node.bootstrap(peers)
+    _hasten(config, node)
+    snapshotter = Snapshotter(dirs.snap, log=snap_log.log)
+    return Started(member.id, cluster, Store(), node, wal, snapshotter)
+
+
+def _raw_node(config: Config, number: int, storage: MemoryLog) -> RawNode:
+    raft_config = RaftConfig(number, config.election_ticks, 1)
+    node = RawNode(raft_config, storage, rng=random.Random())
+    raft_log.info(
+        "newRaft %x [peers: [%s], term: %d, commit: %d, applied: %d, lastindex: %d, lastterm: %d]",
+        number,
+        ",".join(f"{peer:x}" for peer in storage.snapshot_meta.nodes),
+        node.term,
+        node.committed,
+        node.applied,
+        storage.last_index,
+        storage.last_term,
+    )
+    return node
+
+
+def _hasten(config: Config, node: RawNode) -> None:
+    """Let the first election come soon, but leave a living leader one heartbeat to speak up."""
+    for _ in range(config.election_ticks - 1):
+        node.tick()
+
+
+def _initial_cluster(config: Config) -> urls.URLsMap:
+    try:
+        return urls.parse_urls_map(config.initial_cluster)
+    except urls.BadURL as error:
+        raise CoreosError(f"error setting up initial cluster: {error}") from None
+
+
+def _own_urls(config: Config, urls_map: urls.URLsMap) -> tuple[str, ...]:
+    own = urls_map.get(config.name)
+    if own is None:
+        raise CoreosError(
+            f'couldn\'t find local name "{config.name}" in the initial cluster configuration'
+        )
+    return own
+
+
+def _refuse_duplicates(urls_map: urls.URLsMap) -> None:
+    if urls.has_duplicate_url(urls_map):
+        raise CoreosError(f"initial cluster {urls.format_urls_map(urls_map)} has duplicate url")
+
+
+def _founded(urls_map: urls.URLsMap, config: Config) -> Cluster:
+    try:
+        return Cluster.founded(urls_map, config.token)
+    except MembershipError as error:
+        raise CoreosError(str(error)) from None
+
+
+def describe(cluster: Cluster) -> str:
+    """A cluster in one line, for error messages."""
+    members = " ".join(
+        f"{{{member.id:x} {member.name or '-'} [{' '.join(member.peer_urls)}]}}"
+        for member in cluster.sorted()
+    )
+    return f"{{ClusterID:{cluster.id:x} Members:[{members}]}}"
+
+
+def _describe(config: Config, *, initial: urls.URLsMap | None) -> None:
+    log.info("name = %s", config.name)
+    if config.force_new_cluster:
+        log.info("force new cluster")
+    log.info("data dir = %s", config.data_dir)
+    log.info("member dir = %s", config.member_dir)
+    if config.wal_dir:
+        log.info("dedicated WAL dir = %s", config.wal_dir)
+    log.info("heartbeat = %dms", config.heartbeat_ms)
+    log.info("election = %dms", config.election_ticks * config.heartbeat_ms)
+    log.info("snapshot count = %d", config.snapshot_count)
+    log.info("advertise client URLs = %s", ",".join(config.advertise_client_urls))
+    if initial is not None:
+        log.info("initial advertise peer URLs = %s", ",".join(config.advertise_peer_urls))
+        log.info("initial cluster = %s", urls.format_urls_map(initial))

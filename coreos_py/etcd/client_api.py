@@ -1,0 +1,92 @@
+"""The client port: CORS, path cleaning, and which handler a path belongs to.
+
+Mirrors NewClientHandler of etcd 2.3.8's etcdhttp/client.go, Go's ServeMux, and pkg/cors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coreos_py.etcd import keys_request, replies
+from coreos_py.etcd.admin_api import AdminAPI
+from coreos_py.etcd.keys_api import KeysAPI
+from coreos_py.etcd.members_api import MembersAPI
+from coreos_py.http.exchange import Pending
+from coreos_py.http.message import Request, Response, encode_headers
+from coreos_py.http.url import escape_path
+
+if TYPE_CHECKING:
+    from coreos_py.etcd.server import Server
+
+BODY_BYTES_MAX = 32 << 20
+
+
+class ClientAPI:
+    """The handler of the client port."""
+
+    def __init__(self, server: Server, *, cors: tuple[str, ...]) -> None:
+        self._origins = frozenset(cors)
+        self._keys = KeysAPI(server)
+        self._members = MembersAPI(server)
+        self._admin = AdminAPI(server)
+
+    def handle(self, request: Request) -> Response | Pending:
+        """One request of a client."""
+        if self._origins:
+            return self._handle_cors(request)
+        if request.method == "OPTIONS":
+            return Response(200)
+        return self._route(request, b"")
+
+    def oversize(self, request: Request) -> Response:
+        """A request whose body is beyond body_max."""
+        if request.path.startswith(keys_request.PREFIX) and _is_form(request):
+            return self._keys.too_large()
+        return replies.text_error(413, "413 Request Entity Too Large")
+
+    def body_max(self, request: Request) -> int:
+        """How much body this request may have."""
+        return keys_request.MAX_FORM_BYTES if _is_form(request) else BODY_BYTES_MAX
+
+    def _handle_cors(self, request: Request) -> Response | Pending:
+        origin = "*" if "*" in self._origins else request.get("Origin")
+        extra = b""
+        if origin in self._origins:
+            extra = (
+                "Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, DELETE\r\n"
+                f"Access-Control-Allow-Origin: {origin}\r\n"
+                "Access-Control-Allow-Headers: accept, content-type, authorization\r\n"
+            ).encode("latin-1")
+        if request.method == "OPTIONS":
+            return Response(200, extra)
+        result = self._route(request, extra)
+        if extra and isinstance(result, Response):
+            result.headers = encode_headers(result.headers) + extra
+        return result
+
+    def _route(self, request: Request, extra: bytes) -> Response | Pending:
+        target = request.target
+        raw, _, query = target.partition(b"?")
+        if b"%" not in raw and b"//" not in raw and b"/." not in raw and target[:1] == b"/":
+            path = raw.decode("utf-8", "surrogateescape")
+        else:
+            raw = request.path.encode("utf-8", "surrogateescape")
+            query = request.query.encode("utf-8", "surrogateescape")
+            path = keys_request.unescape_path(raw)
+            if not keys_request.is_clean(path):
+                location = escape_path(keys_request.clean_path(path))
+                if query:
+                    location += "?" + query.decode("utf-8", "surrogateescape")
+                return replies.redirect(location, method=request.method)
+        if path.startswith("/v2/keys/") or path == "/v2/keys":
+            return self._keys.handle(request, path, query=query, extra=extra)
+        if path.startswith("/v2/members/") or path == "/v2/members":
+            return self._members.handle(request, path, extra=extra)
+        return self._admin.handle(request, path, extra=extra)
+
+
+def _is_form(request: Request) -> bool:
+    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+    if request.method not in ("PUT", "POST", "PATCH"):
+        return False
+    return keys_request.media_type(content_type)[0] == keys_request.FORM_TYPE

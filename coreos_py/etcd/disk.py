@@ -1,0 +1,117 @@
+"""The disk of one member: its log, its snapshots, and the thread that waits for fdatasync.
+
+Writes go to the kernel from the event loop; only waiting for the platter happens in the thread, so
+the loop parses the next requests meanwhile. A failure is final: it is reported once, nothing is
+acknowledged after it, and the process must end.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.etcd import wal_files
+from coreos_py.etcd.snap import SNAP_SUFFIX, read_snapshot
+from coreos_py.raft.types import Snapshot, SnapshotMeta
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable, Sequence
+
+    from coreos_py.etcd.snap import Snapshotter
+    from coreos_py.etcd.wal import WAL
+    from coreos_py.raft.types import Entry, HardState
+
+    Job = Callable[[], object]
+    Done = Callable[[], None]
+
+
+class Disk:
+    """Owns a WAL that is ready for writing and a Snapshotter. Call from the event loop."""
+
+    def __init__(
+        self,
+        wal: WAL,
+        snapshotter: Snapshotter,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        """`on_failure` is called on the loop, at most once."""
+        self._wal = wal
+        self._snapshotter = snapshotter
+        self._loop = loop
+        self._on_failure = on_failure
+        self._failed = False
+        self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="wal-sync", daemon=True)
+        self._thread.start()
+
+    def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        """Hand one batch to the kernel; CoreosError if it does not take it."""
+        self._wal.save(hard_state, entries, sync=False)
+
+    def sync(self, done: Done) -> None:
+        """Make what was appended durable, then call `done` on the loop."""
+        self._jobs.put((self._wal.sync, done))
+
+    def sync_now(self) -> None:
+        """The same while the loop waits."""
+        self._wal.sync()
+
+    def receive_snapshot(self, snapshot: Snapshot, done: Done) -> None:
+        """Store a leader's snapshot in the thread, then call `done` on the loop."""
+        self._jobs.put((lambda: self.save_snapshot(snapshot), done))
+
+    def save_snapshot(self, snapshot: Snapshot, *, chunks: Iterable[bytes] | None = None) -> str:
+        """Marker, file, release of older logs. Blocks; any thread. Returns the file's path."""
+        meta = snapshot.meta
+        self._wal.save_snapshot(meta.index, meta.term)
+        path = self._snapshotter.save(snapshot, chunks=chunks)
+        self._wal.release_to(meta.index)
+        return path
+
+    def loader(self, meta: SnapshotMeta) -> Callable[[], bytes | None]:
+        """Reads a saved snapshot's data back when a slow follower needs it."""
+        return snapshot_loader(self._snapshotter.directory, meta)
+
+    def purge(self, *, max_wals: int, max_snapshots: int) -> list[str]:
+        """Remove files that are no longer needed. Blocks; any thread."""
+        removed = wal_files.purge(self._wal.directory, ".wal", keep=max_wals)
+        directory = self._snapshotter.directory
+        return removed + wal_files.purge(directory, SNAP_SUFFIX, keep=max_snapshots)
+
+    def close(self) -> None:
+        """Finish what is queued and give up the locks."""
+        self._jobs.put(None)
+        self._thread.join()
+        if self._failed:
+            self._wal.abandon()
+        else:
+            self._wal.close()
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, done = item
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing may follow it
+                self._failed = True
+                self._loop.call_soon_threadsafe(self._on_failure, error)
+                return
+            self._loop.call_soon_threadsafe(done)
+
+
+def snapshot_loader(directory: str, meta: SnapshotMeta) -> Callable[[], bytes | None]:
+    """Reads a saved snapshot's data back when a slow follower needs it."""
+    path = f"{directory}/{meta.term:016x}-{meta.index:016x}{SNAP_SUFFIX}"
+
+    def load() -> bytes | None:
+        try:
+            return read_snapshot(path).data
+        except CoreosError:
+            return None  # purged by now; the follower waits for the next snapshot
+
+    return load

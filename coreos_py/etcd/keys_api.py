@@ -1,0 +1,145 @@
+"""/v2/keys: from an HTTP request to the store or the log, and back to the client's bytes.
+
+The hot path of the server: a plain GET goes from target to reply without a copy of anything but
+its bytes. Mirrors keysHandler of etcd 2.3.8's etcdhttp/client.go.
+"""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from coreos_py.base.errors import INVALID_FORM, RAFT_INTERNAL, StoreError
+from coreos_py.etcd import keys_request, replies
+from coreos_py.http.exchange import Pending
+from coreos_py.http.message import Request, Response
+
+if TYPE_CHECKING:
+    from coreos_py.etcd import pb
+    from coreos_py.etcd.server import Server
+    from coreos_py.store.event import Event
+    from coreos_py.store.watch import Watcher
+
+PREFIX = keys_request.PREFIX
+_METHODS = frozenset(("HEAD", "GET", "PUT", "POST", "DELETE"))
+_LOGGED = frozenset(("PUT", "POST", "DELETE"))
+
+
+class KeysAPI:
+    """Answers requests below /v2/keys. `path` is decoded and clean."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._store = server.store
+        self._stats = server.store.stats
+        self._propose = server.propose
+        self.cluster_header = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
+        self._head = replies.JSON_TYPE + self.cluster_header
+
+    def handle(
+        self, request: Request, path: str, *, query: bytes, extra: bytes
+    ) -> Response | Pending:
+        """The reply, or a Pending for a write, a quorum read or a watch."""
+        method = request.method
+        if method not in _METHODS:
+            return replies.not_allowed("HEAD", "GET", "PUT", "POST", "DELETE")
+        server = self._server
+        # etcd 2.3.8 looks up whether auth is enabled and counts it as a read of its store.
+        try:
+            parsed = keys_request.parse(
+                method,
+                path,
+                query=query,
+                content_type=request.headers.get(b"content-type", b"").decode("latin-1"),
+                body=request.body,
+                request_id=server.next_id() if method != "GET" else 0,
+                now_ns=time_ns(),
+            )
+            self._stats.gets_fail += 1
+            if method in _LOGGED:
+                reply = KeyReply(self, extra)
+                self._propose(parsed, reply.done)
+                return reply
+            if method == "GET":
+                if parsed.quorum:
+                    parsed = parsed._replace(id=server.next_id(), method="QGET")
+                    reply = KeyReply(self, extra)
+                    self._propose(parsed, reply.done)
+                    return reply
+                if parsed.wait:
+                    return self._watch(parsed, extra)
+            event = self._store.get(
+                parsed.path, recursive=parsed.recursive, sort=parsed.sorted, now_ns=time_ns()
+            )
+        except StoreError as error:
+            return replies.store_error(error, headers=self.cluster_header)
+        return Response(200, self.head(event.etcd_index, b""), event.to_line())
+
+    def head(self, etcd_index: int, extra: bytes) -> bytes:
+        """The headers of a success."""
+        server = self._server
+        return b"%bX-Etcd-Index: %d\r\nX-Raft-Index: %d\r\nX-Raft-Term: %d\r\n%b" % (
+            self._head,
+            etcd_index,
+            server.index,
+            server.term,
+            extra,
+        )
+
+    def too_large(self) -> Response:
+        """A form beyond the limit."""
+        error = StoreError(INVALID_FORM, "http: POST too large")
+        return replies.store_error(error, headers=self.cluster_header)
+
+    def _watch(self, parsed: pb.Request, extra: bytes) -> Pending:
+        watcher = self._store.watch(
+            parsed.path,
+            recursive=parsed.recursive,
+            stream=parsed.stream,
+            since_index=parsed.since,
+        )
+        return WatchReply(watcher, self.head(watcher.start_index, extra), stream=parsed.stream)
+
+
+class KeyReply(Pending):
+    """The reply to an operation that goes through the log."""
+
+    __slots__ = ("_api", "_extra")
+
+    def __init__(self, api: KeysAPI, extra: bytes) -> None:
+        super().__init__()
+        self._api = api
+        self._extra = extra
+
+    def done(self, event: Event | None, error: Exception | None) -> None:
+        """The operation was applied, refused or given up."""
+        api = self._api
+        if event is not None:
+            headers = api.head(event.etcd_index, self._extra)
+            status = 201 if event.is_created else 200
+            self.complete(Response(status, headers, event.to_line()))
+            return
+        if not isinstance(error, StoreError):
+            error = StoreError(RAFT_INTERNAL, "received response with no Event/Watcher!")
+        headers = api.cluster_header + self._extra
+        self.complete(replies.store_error(error, headers=headers))
+
+
+class WatchReply(Pending):
+    """The reply to a watch: headers at once, events as they come."""
+
+    __slots__ = ("_stream", "_watcher")
+
+    def __init__(self, watcher: Watcher, headers: bytes, *, stream: bool) -> None:
+        super().__init__()
+        self._watcher = watcher
+        self._stream = stream
+        self.start(200, headers)
+        self.on_close(watcher.remove)
+        watcher.on_event(self._on_event, on_close=self.end)
+
+    def _on_event(self, event: Event) -> None:
+        self.write(event.to_line())
+        if not self._stream:
+            self._watcher.remove()
+            self.end()

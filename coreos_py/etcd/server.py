@@ -1,0 +1,470 @@
+"""One etcd member: proposals and their waiters, applying what was committed, its own housekeeping.
+
+Everything runs on one event loop. A reply to a write is given only after its entry is durable here,
+committed and applied. Mirrors etcdserver/server.go of etcd 2.3.8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING, NamedTuple
+
+from coreos_py.base.errors import RAFT_INTERNAL, CoreosError, StoreError
+from coreos_py.base.golog import NOTICE
+from coreos_py.etcd import membership, pb
+from coreos_py.etcd.apply import Applier
+from coreos_py.etcd.disk import Disk
+from coreos_py.etcd.driver import Driver
+from coreos_py.etcd.membership import Member, MembershipError
+from coreos_py.etcd.snapshots import SnapshotKeeper
+from coreos_py.etcd.stats import CANDIDATE, FOLLOWER, LEADER, LeaderStats, ServerStats
+from coreos_py.etcd.version import downgrade
+from coreos_py.raft.types import ConfChange, ConfChangeType, EntryType, MsgType, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from coreos_py.etcd.bootstrap import Started
+    from coreos_py.etcd.config import Config
+    from coreos_py.etcd.pb import Request
+    from coreos_py.etcd.transport import Transport
+    from coreos_py.raft.types import Entry, Message, Snapshot, SoftState
+    from coreos_py.store.event import Event
+
+    Done = Callable[[Event | None, Exception | None], None]
+
+SYNC_INTERVAL_S = 0.5
+SWEEP_INTERVAL_S = 0.1
+REMOVED_DELAY_S = 1.0
+
+TIMED_OUT = "etcdserver: request timed out"
+LEADER_FAILED = "etcdserver: request timed out, possibly due to previous leader failure"
+CONNECTION_LOST = "etcdserver: request timed out, possibly due to connection lost"
+STOPPED = "etcdserver: server stopped"
+NOT_ENOUGH_STARTED = "etcdserver: re-configuration failed due to not enough started members"
+
+_STATES = {Role.LEADER: LEADER, Role.FOLLOWER: FOLLOWER, Role.CANDIDATE: CANDIDATE}
+_U40 = (1 << 40) - 1
+_U48 = (1 << 48) - 1
+
+log = logging.getLogger("etcdserver")
+raft_log = logging.getLogger("raft")
+
+
+class Waiter(NamedTuple):
+    """Somebody waits for an entry: the request as parsed (None for a conf change), and how long."""
+
+    request: Request | None
+    done: Done
+    start_s: float
+
+
+class Server:
+    """The member. Made from a bootstrapped node; run() starts it, stop() ends it."""
+
+    def __init__(
+        self,
+        config: Config,
+        started: Started,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        exit_with: Callable[[int], None],
+    ) -> None:
+        """`exit_with` ends the process with a status; it is called at most once."""
+        self.config = config
+        self.id = started.id
+        self.cluster = started.cluster
+        self.store = started.store
+        self.index = started.applied
+        self.term = started.applied_term
+        self.stats = ServerStats(config.name, started.id, now_ns=time_ns())
+        self.leader_stats = LeaderStats(started.id)
+        self.stopping = False
+        self.version_wanted = asyncio.Event()
+        self._loop = loop
+        self.exit_with = exit_with
+        self._disk = Disk(started.wal, started.snapshotter, loop=loop, on_failure=self._fatal)
+        self.node = started.node
+        self._driver = Driver(started.node, self._disk, self, loop=loop, fatal=self._fatal)
+        self._applier = Applier(started.store, started.cluster, notice=self._notice)
+        self._snapshots = SnapshotKeeper(
+            started.node,
+            started.store,
+            self._disk,
+            every=config.snapshot_count,
+            last_index=started.applied,
+            fatal=self._fatal,
+        )
+        self._waiters: dict[bytes, Waiter] = {}
+        self._timeout_s = config.request_timeout_s
+        self._sweeping = False
+        self.failed_proposals = 0
+        self._leader_since_s = 0.0
+        self._last_leader = 0
+        self._id_prefix = (started.id & 0xFFFF) << 48
+        self._id_suffix = (time_ns() // 1_000_000 & _U40) << 8
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_tick_s = self._tick_due_s = loop.time()
+        self._last_role = Role.FOLLOWER
+        self.transport: Transport
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def run(self, transport: Transport) -> None:
+        """Start ticking, and replay what is committed already."""
+        self.transport = transport
+        self._last_tick_s = self._tick_due_s = self._loop.time()
+        self._tick()
+        self._loop.call_later(SYNC_INTERVAL_S, self._sync)
+        self._driver.kick()
+
+    def start_task(self, task: asyncio.Task[None]) -> None:
+        """Have a housekeeping task cancelled at the end."""
+        self._tasks.append(task)
+
+    def stop(self) -> None:
+        """Stop taking part, close the log; waiting clients are told."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self._driver.stop()
+        for task in self._tasks:
+            task.cancel()
+        self.transport.stop()
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters.values():
+            waiter.done(None, StoreError(RAFT_INTERNAL, STOPPED))
+        try:
+            self._disk.close()
+        except CoreosError as error:
+            log.critical("raft close storage error: %s", error)
+
+    def _fatal(self, error: Exception) -> None:
+        if self.stopping:
+            return
+        self.stopping = True
+        self._driver.stop()
+        if isinstance(error, CoreosError):
+            log.critical("%s", error)
+        else:
+            log.critical("%s: %s", type(error).__name__, error, exc_info=error)
+        self.exit_with(1)
+
+    def _notice(self, text: str) -> None:
+        log.log(NOTICE, "%s", text)
+
+    def purge(self) -> list[str]:
+        """Remove old log and snapshot files. Blocks; any thread."""
+        config = self.config
+        return self._disk.purge(max_wals=config.max_wals, max_snapshots=config.max_snapshots)
+
+    @property
+    def pending_proposals(self) -> int:
+        """How many proposals wait to be applied."""
+        return len(self._waiters)
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def next_id(self) -> int:
+        """A request id no other member uses."""
+        self._id_suffix = suffix = self._id_suffix + 1
+        return self._id_prefix | (suffix & _U48)
+
+    def propose(self, request: Request, done: Done) -> None:
+        """Send a request (with its id) through the log; `done` gets the event or the error."""
+        data = pb.encode_request(request)
+        self._wait(data, Waiter(request, done, monotonic()))
+        self._driver.propose(data)
+
+    async def propose_and_wait(self, request: Request) -> None:
+        """The same for a task; raises what the request failed with."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self.propose(request, _settle(future))
+        await future
+
+    def change_members(self, change: ConfChange, done: Done) -> None:
+        """Propose a configuration change; MembershipError if refused at its application."""
+        data = pb.encode_conf_change(change)
+        self._wait(data, Waiter(None, done, monotonic()))
+        self._driver.propose_conf(data)
+
+    def add_member(self, member: Member, done: Done) -> None:
+        """Propose a new member."""
+        if self.config.strict_reconfig_check and not self.cluster.may_add():
+            done(None, CoreosError(NOT_ENOUGH_STARTED))
+            return
+        context = membership.member_json(member).encode()
+        kind = ConfChangeType.ADD_NODE
+        self.change_members(ConfChange(self.next_id(), kind, member.id, context), done)
+
+    def remove_member(self, number: int, done: Done) -> None:
+        """Propose to remove a member for good."""
+        if self.config.strict_reconfig_check and not self.cluster.may_remove(number):
+            done(None, CoreosError(NOT_ENOUGH_STARTED))
+            return
+        self.change_members(ConfChange(self.next_id(), ConfChangeType.REMOVE_NODE, number), done)
+
+    def update_member(self, member: Member, done: Done) -> None:
+        """Propose new peer URLs for a member."""
+        context = membership.member_json(member).encode()
+        kind = ConfChangeType.UPDATE_NODE
+        self.change_members(ConfChange(self.next_id(), kind, member.id, context), done)
+
+    def abandon(self, data: bytes) -> None:
+        """The one who waited for this entry is gone."""
+        self._waiters.pop(data, None)
+
+    def _wait(self, data: bytes, waiter: Waiter) -> None:
+        self._waiters[data] = waiter
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def is_wanted(self, data: bytes) -> bool:
+        """True while somebody waits for this entry."""
+        return data in self._waiters
+
+    def _sweep(self) -> None:
+        """Answer those who have waited too long. The dictionary is in order of arrival."""
+        now_s = monotonic()
+        expired = []
+        for data, waiter in self._waiters.items():
+            if now_s - waiter.start_s < self._timeout_s:
+                break
+            expired.append(data)
+        for data in expired:
+            waiter = self._waiters.pop(data)
+            waiter.done(None, StoreError(RAFT_INTERNAL, self._timeout_cause(waiter.start_s)))
+        if expired:
+            self.failed_proposals += len(expired)
+            self._driver.prune()
+        self._sweeping = bool(self._waiters)
+        if self._sweeping:
+            self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def _timeout_cause(self, start_s: float) -> str:
+        elected_s = self._leader_since_s
+        lost_s = elected_s - 2 * self.config.election_ticks * self.config.heartbeat_ms / 1000
+        if lost_s < start_s < elected_s:
+            return LEADER_FAILED
+        leader = self.node.leader
+        if leader == self.id:
+            if not self._connected_to_quorum_since(start_s):
+                return CONNECTION_LOST
+        elif leader and not self.transport.connected_since(leader, start_s):
+            return CONNECTION_LOST
+        return TIMED_OUT
+
+    def _connected_to_quorum_since(self, start_s: float) -> bool:
+        others = [number for number in self.cluster.members if number != self.id]
+        connected = sum(self.transport.connected_since(number, start_s) for number in others)
+        return connected + 1 >= len(self.cluster.members) // 2 + 1
+
+    # -- raft's machine --------------------------------------------------------------------------
+
+    @property
+    def leader(self) -> int:
+        """Id of the leader, 0 if none is known."""
+        return self.node.leader
+
+    def receive(self, message: Message, size: int) -> bool:
+        """Take a message from a peer; False if its sender was removed from the cluster."""
+        if message.from_ in self.cluster.removed:
+            log.warning("reject message from removed member %x", message.from_)
+            return False
+        if message.type == MsgType.APP:
+            self.stats.received(message.from_, size, now_ns=time_ns())
+        self._driver.step(message)
+        return True
+
+    def is_removed(self, number: int) -> bool:
+        """Whether an id belonged to a member that was removed."""
+        return number in self.cluster.removed
+
+    def report_unreachable(self, number: int) -> None:
+        """The transport could not deliver to a peer."""
+        self.node.report_unreachable(number)
+        self._driver.kick()
+
+    def report_snapshot(self, number: int, *, ok: bool) -> None:
+        """A snapshot reached a peer, or did not."""
+        self.node.report_snapshot(number, ok=ok)
+        self._driver.kick()
+
+    def role_changed(self, state: SoftState) -> None:
+        """Raft's view of who leads has changed."""
+        if state.leader and state.leader != self._last_leader:
+            self._leader_since_s = monotonic()
+        self._last_leader = state.leader
+        self.stats.role_changed(_STATES[state.role], now_ns=time_ns())
+        term = self.node.term
+        if state.role != self._last_role:
+            self._last_role = state.role
+            raft_log.info("%x became %s at term %d", self.id, state.role.name.lower(), term)
+        if state.leader:
+            raft_log.info("raft.node: %x elected leader %x at term %d", self.id, state.leader, term)
+        else:
+            raft_log.info("raft.node: %x lost leader at term %d", self.id, term)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Hand messages to the transport."""
+        removed = self.cluster.removed
+        self.transport.send([m for m in messages if m.to not in removed] if removed else messages)
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Apply committed entries in order and answer whoever waits for them."""
+        now_ns = time_ns()
+        waiters = self._waiters
+        apply = self._applier.apply
+        for entry in entries:
+            self.term, self.index, kind, data = entry
+            if kind == EntryType.CONF_CHANGE:
+                self._apply_conf(data, now_ns)
+            elif data:
+                waiter = waiters.pop(data, None)
+                if waiter is None:
+                    self._apply_foreign(data, now_ns)
+                    continue
+                assert waiter.request is not None
+                try:
+                    event = apply(waiter.request, now_ns=now_ns)
+                except StoreError as error:
+                    waiter.done(None, error)
+                else:
+                    waiter.done(event, None)
+            else:
+                self.version_wanted.set()
+
+    def _apply_foreign(self, data: bytes, now_ns: int) -> None:
+        """An entry that nobody here waits for."""
+        request = pb.decode_request(data)
+        try:
+            self._applier.apply(request, now_ns=now_ns)
+        except StoreError:
+            return  # whoever sent it learns of it where he sent it
+        if request.path == membership.VERSION_KEY:
+            self._refuse_downgrade()
+
+    def _apply_conf(self, data: bytes, now_ns: int) -> None:
+        waiter = self._waiters.pop(data, None)
+        change = pb.decode_conf_change(data)
+        try:
+            member = self.cluster.check(change, self.store)
+        except MembershipError as error:
+            self.node.apply_conf_change(change._replace(node_id=0))
+            if waiter is not None:
+                waiter.done(None, error)
+            return
+        self.node.apply_conf_change(change)
+        match change.type:
+            case ConfChangeType.ADD_NODE:
+                assert member is not None
+                self._member_added(member, now_ns)
+            case ConfChangeType.REMOVE_NODE:
+                self._member_removed(change.node_id, now_ns)
+            case ConfChangeType.UPDATE_NODE:
+                assert member is not None
+                self._member_updated(member, now_ns)
+        if waiter is not None:
+            waiter.done(None, None)
+
+    def _member_added(self, member: Member, now_ns: int) -> None:
+        self.cluster.add(member, self.store, now_ns=now_ns)
+        what = "added local member" if member.id == self.id else "added member"
+        self._log_member(what, member, "to")
+        if member.id != self.id:
+            self.transport.add_peer(member.id, member.peer_urls)
+
+    def _member_removed(self, number: int, now_ns: int) -> None:
+        self.cluster.remove(number, self.store, now_ns=now_ns)
+        if number == self.id:
+            self._loop.call_later(REMOVED_DELAY_S, self.removed)
+            return
+        self.transport.remove_peer(number)
+        log.log(NOTICE, "removed member %x from cluster %x", number, self.cluster.id)
+
+    def _member_updated(self, member: Member, now_ns: int) -> None:
+        self.cluster.update_peer_urls(member.id, member.peer_urls, store=self.store, now_ns=now_ns)
+        what = "update local member" if member.id == self.id else "update member"
+        self._log_member(what, member, "in")
+        if member.id != self.id:
+            self.transport.update_peer(member.id, member.peer_urls)
+
+    def _log_member(self, what: str, member: Member, where: str) -> None:
+        urls = " ".join(member.peer_urls)
+        log.log(NOTICE, "%s %x [%s] %s cluster %x", what, member.id, urls, where, self.cluster.id)
+
+    def removed(self) -> None:
+        """This member is not part of the cluster any more: end quietly."""
+        if self.stopping:
+            return
+        log.error("the member has been permanently removed from the cluster")
+        log.info("the data-dir used by this member must be removed.")
+        self.exit_with(0)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Start over from a snapshot the leader sent."""
+        meta = snapshot.meta
+        self.store.recover(snapshot.data)
+        self.cluster.recover(self.store)
+        self._refuse_downgrade()
+        self.transport.set_peers(
+            {m.id: m.peer_urls for m in self.cluster.sorted() if m.id != self.id}
+        )
+        self.index, self.term = meta.index, meta.term
+        self._snapshots.restored(meta)
+        log.info("recovered from incoming snapshot at index %d", meta.index)
+        if self.id in self.cluster.removed:
+            self._loop.call_later(REMOVED_DELAY_S, self.removed)
+
+    def turn_done(self) -> None:
+        """Nothing is left to do for now: see whether it is time for a snapshot."""
+        self._snapshots.maybe_start(self.index)
+
+    def _refuse_downgrade(self) -> None:
+        problem = downgrade(self.cluster.version)
+        if problem:
+            self._fatal(CoreosError(problem))
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self.stopping:
+            return
+        interval_s = self.config.heartbeat_ms / 1000
+        now_s = self._loop.time()
+        late_s = now_s - self._last_tick_s - 2 * interval_s
+        if late_s > 0 and self.node.role == Role.LEADER and len(self.cluster.members) > 1:
+            log.warning(
+                "failed to send out heartbeat on time (deadline exceeded for %.6fms)", late_s * 1000
+            )
+            log.warning("server is likely overloaded")
+        self._last_tick_s = now_s
+        self._driver.tick()
+        self._tick_due_s += interval_s
+        if self._tick_due_s < now_s:
+            self._tick_due_s = now_s + interval_s  # ticks that were missed are not made up for
+        self._loop.call_at(self._tick_due_s, self._tick)
+
+    def _sync(self) -> None:
+        """The leader's clock expires keys everywhere."""
+        if self.stopping:
+            return
+        if self.node.role == Role.LEADER:
+            request = pb.Request(self.next_id(), "SYNC", time=time_ns())
+            self._driver.propose(pb.encode_request(request))
+        self._loop.call_later(SYNC_INTERVAL_S, self._sync)
+
+
+def _settle(future: asyncio.Future[None]) -> Done:
+    def done(_event: Event | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    return done
