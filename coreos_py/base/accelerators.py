@@ -51,8 +51,11 @@ def default_cache_dir() -> str:
         return managed
     import platformdirs
 
-    path = platformdirs.user_cache_dir(CACHE_NAME, appauthor=False)
-    return path if os.path.isabs(path) else ""  # a user without a home leaves a literal ~
+    try:
+        path = platformdirs.user_cache_dir(CACHE_NAME, appauthor=False)
+    except RuntimeError:
+        return ""  # a user without a home
+    return path if os.path.isabs(path) else ""  # older platformdirs leave a literal ~ then
 
 
 def suitable(

@@ -1,0 +1,151 @@
+"""The rules about imports: arrows point down, nothing goes in circles, pure parts stay pure."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.support import imports
+
+MAY_IMPORT = {
+    "base": set(),
+    "cli": {"base"},
+    "http": {"base"},
+    "raft": {"base"},
+    "store": {"base"},
+    "etcdclient": {"base", "http"},
+    "etcd": {"base", "cli", "http", "raft", "store", "etcdclient"},
+    "systemd": {"base", "cli", "http"},
+    "fleet": {"base", "cli", "http", "etcdclient", "etcd", "systemd"},
+    "cluster": {"base", "cli", "http", "etcdclient", "etcd", "systemd", "fleet"},
+    "suite": {"base", "cli", "units"},
+    "units": set(),
+}
+
+# What everybody may import from the top: the version, and the table of names.
+SHARED_TOP = {"coreos_py", "coreos_py.commands"}
+
+PURE = (
+    "coreos_py.raft",
+    "coreos_py.store",
+    "coreos_py.fleet.job",
+    "coreos_py.fleet.requirements",
+    "coreos_py.fleet.scheduler",
+    "coreos_py.fleet.reconcile",
+    "coreos_py.fleet.heartbeat",
+)
+IMPURE_MODULES = {
+    "asyncio",
+    "datetime",
+    "logging",
+    "os",
+    "pathlib",
+    "random",
+    "secrets",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "uuid",
+}
+IMPURE_CALLS = {"open", "input", "print", "exec", "eval"}
+
+GRAPH = imports.graph()
+OURS = [item for item in GRAPH if item.target.split(".")[0] == "coreos_py"]
+
+
+def test_every_family_has_a_place():
+    families = {imports.family(name) for name in imports.modules()} - {"top"}
+    assert families == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("family", sorted(MAY_IMPORT))
+def test_arrows_point_down(family):
+    wrong = [
+        f"{item.module}:{item.line} imports {item.target}"
+        for item in OURS
+        if imports.family(item.module) == family
+        and item.target not in SHARED_TOP
+        and imports.family(item.target) not in MAY_IMPORT[family] | {family}
+    ]
+    assert wrong == []
+
+
+def test_no_cycles():
+    below: dict[str, set[str]] = {}
+    for item in OURS:
+        if item.at_load and item.target != item.module:
+            below.setdefault(item.module, set()).add(item.target)
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, "cycle: " + " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for target in sorted(below.get(name, ())):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in sorted(below):
+        visit(name, ())
+
+
+def _pure_modules():
+    names = [
+        name
+        for name in imports.modules()
+        if any(name == pure or name.startswith(f"{pure}.") for pure in PURE)
+    ]
+    assert len(names) > len(PURE)
+    return names
+
+
+@pytest.mark.parametrize("name", _pure_modules())
+def test_pure_parts_are_pure(name):
+    path = imports.modules()[name]
+    breaches = [
+        f"line {item.line}: import {item.target}"
+        for item in imports.of_module(name, path, set())
+        if item.target.split(".")[0] in IMPURE_MODULES
+    ]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in IMPURE_CALLS:
+                breaches.append(f"line {node.lineno}: {node.func.id}()")
+        elif isinstance(node, ast.Attribute) and node.attr in ("environ", "utcnow"):
+            breaches.append(f"line {node.lineno}: .{node.attr}")
+    assert breaches == []
+
+
+def test_libraries_stay_in_their_places():
+    """click behind cli and the suite's own verbs, D-Bus behind systemd, YAML nowhere yet."""
+    places = {
+        "click": {"cli", "suite", "cluster", "top"},
+        "jeepney": {"systemd"},
+        "dbus_fast": {"systemd"},
+        "httpx": {"http"},
+        "httptools": {"http"},
+        "h11": {"http"},
+        "orjson": {"base"},
+        "crc32c": {"base"},
+        "platformdirs": {"base", "cluster"},
+    }
+    wrong = [
+        f"{item.module}:{item.line} imports {item.target}"
+        for item in GRAPH
+        if (allowed := places.get(item.target.split(".")[0])) is not None
+        and imports.family(item.module) not in allowed
+    ]
+    assert wrong == []
+
+
+def test_imports_are_absolute():
+    for name, path in imports.modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), name
