@@ -105,12 +105,14 @@ def find_token(values: Sequence[str], *, limit: int) -> PageToken:
 
 def page(items: Sequence[str], token: PageToken, *, key: str) -> str:
     """Cut one page out of the encoded items and wrap it."""
-    start, stop = (token.page - 1) * token.limit, token.page * token.limit
-    parts = []
-    shown = items[start:stop]
-    if shown:
-        parts.append(f'"{key}":[{",".join(shown)}]')
-    if start < len(items) and stop <= len(items):
+    shown = items[(token.page - 1) * token.limit : token.page * token.limit]
+    return page_of(shown, token, total=len(items), key=key)
+
+
+def page_of(shown: Sequence[str], token: PageToken, *, total: int, key: str) -> str:
+    """Wrap the encoded items of one page; a page that ends at the total has a following one."""
+    parts = [f'"{key}":[{",".join(shown)}]'] if shown else []
+    if (token.page - 1) * token.limit < total and token.page * token.limit <= total:
         following = PageToken(token.limit, (token.page + 1) & 0xFFFF)
         parts.append(f'"nextPageToken":"{following.encode()}"')
     return "{" + ",".join(sorted(parts)) + "}"

@@ -1,0 +1,170 @@
+"""The units and state resources of the API v1.
+
+Differs from fleet 1.0.0 where that one harms: an unknown desired state is refused instead of
+stored, a unit that cannot be read can still be destroyed, and a missing state is answered 404.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from coreos_py.base.gojson import quote
+from coreos_py.base.unitfile import UnitFile, UnitNameError, name_info, validate_name
+from coreos_py.fleet import requirements, schema
+from coreos_py.fleet.api_reply import empty, failure, ok
+from coreos_py.fleet.job import INACTIVE, current_state, parse_state
+from coreos_py.fleet.registry import BadRecord
+from coreos_py.fleet.requirements import RequirementsError
+from coreos_py.fleet.schema import BadRequest, PageToken
+
+if TYPE_CHECKING:
+    from coreos_py.fleet.job import Unit
+    from coreos_py.fleet.registry import Registry
+    from coreos_py.http.server import Request, Response
+
+log = logging.getLogger(__name__)
+
+NO_UNIT = "unit does not exist"
+
+
+class UnitResource:
+    """/units and /units/NAME."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def list(self, token: PageToken) -> Response:
+        """Return one page of all units."""
+        units, states = await asyncio.gather(self._registry.units(), self._registry.states())
+        items = [
+            _entity(
+                unit,
+                state=current_state(unit, has_state=(unit.name, unit.machine_id) in states),
+            )
+            for unit in units[(token.page - 1) * token.limit : token.page * token.limit]
+        ]
+        return ok(_page(items, token, total=len(units)))
+
+    async def get(self, name: str) -> Response:
+        """Return one unit; a global one has no current state."""
+        unit = await self._registry.unit(name)
+        if unit is None:
+            return failure(404, NO_UNIT)
+        if unit.is_global:
+            return ok(_entity(unit, state=""))
+        states = await self._registry.states_of(name) if unit.machine_id else {}
+        return ok(_entity(unit, state=current_state(unit, has_state=unit.machine_id in states)))
+
+    async def destroy(self, name: str) -> Response:
+        """Remove a unit, readable or not."""
+        if not await self._registry.destroy_unit(name):
+            return failure(404, NO_UNIT)
+        return empty(204)
+
+    async def put(self, request: Request, name: str) -> Response:
+        """Create a unit, replace it, or change what is wanted of it."""
+        problem = _content_type_problem(request)
+        if problem:
+            return failure(415, problem)
+        try:
+            body = schema.read_unit(request.body)
+        except BadRequest as err:
+            return failure(400, f"unable to decode body: {err}")
+        if body.name not in ("", name):
+            text = f"name in URL {quote(name)} differs from unit name in request body"
+            return failure(400, f"{text} {quote(body.name)}")
+        try:
+            validate_name(name)
+        except UnitNameError as err:
+            return failure(400, str(err))
+        file = UnitFile(body.options)
+        try:
+            known = await self._registry.unit(name)
+        except BadRecord as err:
+            log.error("Failed fetching Unit(%s) from Registry: %s", name, err)
+            return failure(500)
+        if known is None:
+            if not body.options:
+                return failure(409, "unit does not exist and options field empty")
+            try:
+                requirements.check(body.options)
+            except RequirementsError as err:
+                return failure(400, str(err))
+        if known is None or (body.options and file != known.file):
+            return await self._create(name, file, state=body.desired_state)
+        return await self._update(name, state=body.desired_state)
+
+    async def _create(self, name: str, file: UnitFile, *, state: str) -> Response:
+        try:
+            target_state = parse_state(state or INACTIVE)
+        except ValueError as err:
+            log.error("Failed creating Unit(%s) in Registry: %s", name, err)
+            return failure(500)
+        await self._registry.create_unit(name, file, target_state=target_state)
+        return empty(201)
+
+    async def _update(self, name: str, *, state: str) -> Response:
+        if not state:
+            return failure(409, "must provide DesiredState to update existing unit")
+        info = name_info(name)
+        if info is not None and info.is_template and state != INACTIVE:
+            return failure(400, f"cannot activate template {quote(name)}")
+        try:
+            parse_state(state)
+        except ValueError as err:
+            return failure(400, str(err))
+        await self._registry.set_target_state(name, state)
+        return empty(204)
+
+
+class StateResource:
+    """/state and /state/NAME."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def list(self, token: PageToken, *, machine_id: str, name: str) -> Response:
+        """Return one page of the published states, by unit and machine."""
+        items = [
+            schema.unit_state(state)
+            for state in (await self._registry.states()).values()
+            if machine_id in ("", state.machine_id) and name in ("", state.name)
+        ]
+        return ok(schema.page(items, token, key="states"))
+
+    async def get(self, name: str) -> Response:
+        """Return the state on the machine the unit is placed on, or else on any machine."""
+        states, unit = await asyncio.gather(
+            self._registry.states_of(name), self._registry.unit(name), return_exceptions=True
+        )
+        if isinstance(states, BaseException):
+            raise states
+        if not states:
+            return failure(404, "unit state does not exist")
+        placed = "" if unit is None or isinstance(unit, BaseException) else unit.machine_id
+        return ok(schema.unit_state(states.get(placed) or next(iter(states.values()))))
+
+
+def _entity(unit: Unit, *, state: str) -> str:
+    return schema.unit(
+        unit.name,
+        unit.file.options,
+        desired_state=unit.target_state,
+        current_state=state,
+        machine_id=unit.machine_id,
+    )
+
+
+def _page(items: list[str], token: PageToken, *, total: int) -> str:
+    return schema.page_of(items, token, total=total, key="units")
+
+
+def _content_type_problem(request: Request) -> str:
+    values = [value for value in request.get("content-type").split(",") if value.strip()]
+    if len(values) != 1:
+        return f"expected 1 Content-Type, got {len(values)}"
+    if values[0].partition(";")[0].strip() != "application/json":
+        return "only acceptable Content-Type is application/json"
+    return ""

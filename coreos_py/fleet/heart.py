@@ -1,0 +1,183 @@
+"""This machine's key in etcd: registering it, keeping it alive, and noticing when that fails.
+
+fleet 1.0.0 cannot register while an older key of the same machine is alive, not even its own from
+before a crash. Here the index of the last write is kept in a file: a key that still has it is this
+machine's own and is taken over at once; any other belongs to a second machine with the same
+identity, and is respected. Mirrors heart/heart.go and server/monitor.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from coreos_py.base.atomic import write_atomically
+from coreos_py.base.errors import KEY_NOT_FOUND, NODE_EXIST, TEST_FAILED, CoreosError, StoreError
+from coreos_py.fleet.heartbeat import next_backoff_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coreos_py.fleet.heartbeat import Timings
+    from coreos_py.fleet.model import MachineObject
+    from coreos_py.fleet.registry import Registry
+
+log = logging.getLogger(__name__)
+
+RECORD_NAME = ".registration"
+# While another key is alive it is looked at this often: it may be our own, about to expire.
+_OCCUPIED_RETRY_S = 2.0
+# Longest wait between tries to reach etcd; 1.0.0 lets it grow to a minute.
+_RETRY_MAX_S = 5.0
+
+
+class Heart:
+    """Keeps one machine registered."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        machine: Callable[[], MachineObject],
+        *,
+        timings: Timings,
+        record_path: str,
+        disable_engine: bool,
+        api_url: str,
+    ) -> None:
+        self._registry = registry
+        self._machine = machine
+        self._timings = timings
+        self._record_path = record_path
+        self._disable_engine = disable_engine
+        self._api_url = api_url
+
+    async def register(self) -> None:
+        """Register, trying for as long as it takes."""
+        wait_s = 0.0
+        while True:
+            wait_s = min(next_backoff_s(wait_s), _RETRY_MAX_S)
+            try:
+                index = await self._register_once()
+            except StoreError as err:
+                if err.code != NODE_EXIST:
+                    wait_s = self._complain(err, wait_s)
+                else:
+                    wait_s = self._complain("machine ID is in use", _OCCUPIED_RETRY_S)
+            except CoreosError as err:
+                wait_s = self._complain(err, wait_s)
+            else:
+                await self._registered(index)
+                return
+            await asyncio.sleep(wait_s)
+
+    async def keep_beating(
+        self, *, on_lost: Callable[[], None], on_regained: Callable[[], None]
+    ) -> None:
+        """Beat for ever; report when etcd stays out of reach and when it is back."""
+        while True:
+            await asyncio.sleep(self._timings.machine_beat_s)
+            if await self._beat_in_time():
+                continue
+            log.error("Server monitor triggered: Monitor timed out before successful heartbeat")
+            log.info("Restarting server")
+            on_lost()
+            await self._beat_again()
+            log.info("hrt.Beat() success")
+            on_regained()
+
+    async def clear(self) -> None:
+        """Take the machine off the list, for a graceful stop."""
+        machine_id = self._machine().id
+        try:
+            await self._registry.remove_machine(machine_id)
+            if self._api_url:
+                await self._registry.withdraw_api(machine_id)
+        except CoreosError as err:
+            log.warning("machine key stays until it expires: %s", err)
+
+    async def _register_once(self) -> int:
+        machine, ttl_s = self._machine(), self._timings.agent_ttl_s
+        index = self._recorded(machine.id)
+        if index:
+            try:
+                return await self._registry.take_over_machine(
+                    machine, index=index, ttl_s=ttl_s, disable_engine=self._disable_engine
+                )
+            except StoreError as err:
+                if err.code not in (KEY_NOT_FOUND, TEST_FAILED):
+                    raise
+        return await self._registry.create_machine(
+            machine, ttl_s=ttl_s, disable_engine=self._disable_engine
+        )
+
+    async def _registered(self, index: int) -> None:
+        self._record(index)
+        await self._announce()
+        log.info("hrt.Register() success")
+
+    async def _beat_in_time(self) -> bool:
+        deadline = time.monotonic() + self._timings.beat_deadline_s
+        while True:
+            try:
+                await self._beat()
+            except CoreosError as err:
+                log.debug("Monitor heartbeat failed: %s", err)
+            else:
+                return True
+            if time.monotonic() + self._timings.beat_retry_s >= deadline:
+                return False
+            await asyncio.sleep(self._timings.beat_retry_s)
+
+    async def _beat_again(self) -> None:
+        wait_s = 0.0
+        while True:
+            wait_s = min(next_backoff_s(wait_s), _RETRY_MAX_S)
+            try:
+                await self._beat()
+            except CoreosError as err:
+                self._complain(err, wait_s)
+            else:
+                return
+            await asyncio.sleep(wait_s)
+
+    async def _beat(self) -> None:
+        index = await self._registry.set_machine(
+            self._machine(), ttl_s=self._timings.agent_ttl_s, disable_engine=self._disable_engine
+        )
+        self._record(index)
+        await self._announce()
+
+    async def _announce(self) -> None:
+        if not self._api_url:
+            return
+        try:
+            ttl_s = self._timings.agent_ttl_s
+            await self._registry.announce_api(self._machine().id, self._api_url, ttl_s=ttl_s)
+        except CoreosError as err:
+            log.debug("API address was not announced: %s", err)
+
+    def _complain(self, problem: object, wait_s: float) -> float:
+        log.warning("Server register machine failed: %s, retrying in %g sec.", problem, wait_s)
+        return wait_s
+
+    # -- the record of the last write
+
+    def _recorded(self, machine_id: str) -> int:
+        try:
+            with open(self._record_path, encoding="utf-8") as file:
+                found = json.load(file)
+            return int(found["index"]) if found["machine"] == machine_id else 0
+        except (OSError, ValueError, TypeError, KeyError):
+            return 0  # nothing usable: the old key has to expire, as with fleet 1.0.0
+
+    def _record(self, index: int) -> None:
+        data = json.dumps({"machine": self._machine().id, "index": index}).encode()
+        try:
+            os.makedirs(os.path.dirname(self._record_path), exist_ok=True)
+            write_atomically(self._record_path, data)
+        except OSError as err:
+            log.warning("%s: %s", self._record_path, err.strerror)
