@@ -151,7 +151,7 @@ def _pflag_long(
             value = words.pop()
         else:
             raise FlagError(NO_ARGUMENT, f"flag needs an argument: --{name}", flag=name)
-    _set_pflag(parsed, setting, value, where=f"--{name}={value}")
+    _set_pflag(parsed, setting, value, where=word)
 
 
 def _pflag_shorts(
@@ -177,7 +177,7 @@ def _pflag_shorts(
         else:
             text = f"flag needs an argument: '{letter}' in -{cluster}"
             raise FlagError(NO_ARGUMENT, text, flag=letter)
-        _set_pflag(parsed, setting, value, where=f"-{letter}={value}")
+        _set_pflag(parsed, setting, value, where=cluster)
         cluster = rest
 
 
@@ -196,7 +196,7 @@ def _set_pflag(parsed: Parsed, setting: Setting, text: str, *, where: str) -> No
     try:
         value = setting.kind.parse(text)
     except ValueError as err:
-        reason = str(err)
+        reason = getattr(err, "detail", str(err))
         if setting.kind.strconv:
             reason = "invalid syntax" if reason == "parse error" else reason
             reason = f'strconv.{setting.kind.strconv}: parsing "{text}": {reason}'

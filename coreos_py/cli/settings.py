@@ -26,10 +26,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
+SYNTAX = "parse error"
+RANGE = "value out of range"
+
 FLAG = "flag"
 ENV = "env"
 FILE = "file"
 DEFAULT = "default"
+
+
+class BadDuration(ValueError):
+    """Go's flag package says "parse error" and keeps time's own words, `detail`, to itself."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(SYNTAX)
+        self.detail = detail
 
 
 class Kind:
@@ -56,8 +67,6 @@ class Kind:
 
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
-SYNTAX = "parse error"
-RANGE = "value out of range"
 
 
 def parse_bool(text: str) -> bool:
@@ -72,7 +81,7 @@ def parse_bool(text: str) -> bool:
 def _int_text(text: str) -> int:
     """Go's ParseInt with base 0: 0x, 0o, 0b, a leading 0 for octal, underscores between digits."""
     body = text[1:] if text[:1] in ("-", "+") else text
-    if not body.isascii() or not body[:1].isdigit():
+    if not body.isascii() or not body[:1].isdigit() or body[-1:].isspace():
         raise ValueError(SYNTAX)
     if body[0] == "0" and body[1:2].isdigit():
         body = "0o" + body[1:]
@@ -106,7 +115,7 @@ def parse_float(text: str) -> float:
     if "_" in text or text != text.strip():
         raise ValueError(SYNTAX)
     try:
-        return float(text)
+        return float.fromhex(text) if "x" in text.lower() else float(text)
     except ValueError:
         raise ValueError(SYNTAX) from None
 
@@ -115,8 +124,8 @@ def parse_duration(text: str) -> int:
     """Nanoseconds of a Go duration."""
     try:
         return durations.parse(text)
-    except ValueError:
-        raise ValueError(SYNTAX) from None
+    except ValueError as err:
+        raise BadDuration(str(err)) from None
 
 
 def parse_urls(text: str) -> tuple[str, ...]:
@@ -243,7 +252,6 @@ class Setting:
         if self.default == "" and kind not in (STRING, COMMA_LIST):
             return "" if kind.name == "choice" else None
         return kind.parse(self.default)
-
 
 
 
