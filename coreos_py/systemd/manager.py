@@ -91,7 +91,7 @@ class UnitManager(Protocol):
         """Call `hint(name)` when a unit's state may have changed; "" means any unit."""
 
     async def journal(self, name: str, *, lines: int) -> list[LogLine]:
-        """Return the last `lines` lines of the unit's output, oldest first; 0 means all."""
+        """Return the last `lines` lines of the unit's output, oldest first; all when negative."""
 
     def follow(self, name: str, *, lines: int) -> AsyncIterator[LogLine]:
         """Yield the last `lines` lines, then new ones as they come; ends when closed."""

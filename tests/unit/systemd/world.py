@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from typing import Any
 
 from coreos_py.base import unitfile
 from coreos_py.systemd.embedded.directives import define
@@ -38,7 +39,7 @@ class World:
         self.seen = {}
         self.during = {}
         self._pid = 100
-        self._queue: deque = deque()
+        self._queue: deque[Any] = deque()
 
     def load(self, name, text):
         self.engine.load(define(name, unitfile.parse(text), Facts()))
