@@ -14,6 +14,8 @@ ZERO_NS = -62_135_596_800_000_000_000
 
 SECOND_NS = 1_000_000_000
 _DAY_S = 86_400
+_DATES_KEPT = 256
+_dates: dict[int, str] = {}
 _DAYS_IN_MONTH = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -21,15 +23,22 @@ def format_ns(ns: int) -> str:
     """RFC3339Nano in UTC: up to nine fractional digits, trailing zeros dropped, `Z`."""
     seconds, fraction = divmod(ns, SECOND_NS)
     days, second = divmod(seconds, _DAY_S)
-    year, month, day = _civil(days)
-    text = (
-        f"{year:04d}-{month:02d}-{day:02d}"
-        f"T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-    )
+    minute, second = divmod(second, 60)
+    hour, minute = divmod(minute, 60)
+    date = _dates.get(days) or _date(days)
     if fraction:
         digits = f"{fraction:09d}".rstrip("0")
-        return f"{text}.{digits}Z"
-    return f"{text}Z"
+        return f"{date}T{hour:02d}:{minute:02d}:{second:02d}.{digits}Z"
+    return f"{date}T{hour:02d}:{minute:02d}:{second:02d}Z"
+
+
+def _date(days: int) -> str:
+    year, month, day = _civil(days)
+    date = f"{year:04d}-{month:02d}-{day:02d}"
+    if len(_dates) >= _DATES_KEPT:
+        _dates.clear()
+    _dates[days] = date
+    return date
 
 
 def parse_ns(text: str) -> int:

@@ -86,24 +86,19 @@ class Event:
 
     def _render(self, prefix: str) -> str:
         """The JSON object without its closing brace."""
-        node = self.node
+        node, prev = self.node, self.prev_node
         key = quote(node.key.removeprefix(prefix))
-        if type(node) is not File or node.expire_ns:
-            text = f'{{"action":"{self.action}","node":{_render_any(node, prefix, self.now_ns)}'
+        if type(node) is File:
+            shown = _render_file(node, key, self.now_ns)
         else:
-            text = (
-                f'{{"action":"{self.action}","node":{{"key":{key},"value":{quote(node.value)},'
-                f'"modifiedIndex":{node.modified_index},"createdIndex":{node.created_index}}}'
-            )
-        prev = self.prev_node
+            shown = _render_any(node, prefix, self.now_ns)
         if prev is None:
-            return text
-        if type(prev) is not File or prev.expire_ns:
-            return f'{text},"prevNode":{_render_any(prev, prefix, self.prev_now_ns)}'
-        return (
-            f'{text},"prevNode":{{"key":{key},"value":{quote(prev.value)},'
-            f'"modifiedIndex":{prev.modified_index},"createdIndex":{prev.created_index}}}'
-        )
+            return f'{{"action":"{self.action}","node":{shown}'
+        if type(prev) is File:
+            before = _render_file(prev, key, self.prev_now_ns)
+        else:
+            before = _render_any(prev, prefix, self.prev_now_ns)
+        return f'{{"action":"{self.action}","node":{shown},"prevNode":{before}'
 
 
 class RefreshEvent(Event):
@@ -114,66 +109,71 @@ class RefreshEvent(Event):
     refresh: ClassVar[bool] = True
 
 
+def _render_file(node: File, key: str, now_ns: int) -> str:
+    """A file whose key is quoted already."""
+    expiry = _render_expiry(node.expire_ns, now_ns) if node.expire_ns else ""
+    return (
+        f'{{"key":{key},"value":{quote(node.value)},{expiry}'
+        f'"modifiedIndex":{node.modified_index},"createdIndex":{node.created_index}}}'
+    )
+
+
+def _render_expiry(expire_ns: int, now_ns: int) -> str:
+    ttl = ttl_s(expire_ns, now_ns)
+    if ttl:
+        return f'"expiration":"{format_ns(expire_ns)}","ttl":{ttl},'
+    return f'"expiration":"{format_ns(expire_ns)}",'
+
+
 def _render_any(node: File | NodeView, prefix: str, now_ns: int) -> str:
-    head, tail = _render_ends(node, prefix, now_ns)
+    """A node with its listing. No recursion: keys may be thousands of levels deep."""
     if not node.nodes:
-        return head + tail
-    out: list[str] = []
-    _render_tree(node, prefix, now_ns, out)
-    return "".join(out)
-
-
-def _render_tree(top: File | NodeView, prefix: str, now_ns: int, out: list[str]) -> None:
-    """Append the JSON of a listing. No recursion: keys may be thousands of levels deep."""
-    head, tail = _render_ends(top, prefix, now_ns)
-    out.append(f'{head}"nodes":[')
-    stack = [(iter(top.nodes or ()), tail)]
+        return "".join(_render_ends(node, prefix, now_ns))
+    head, tail = _render_ends(node, prefix, now_ns)
+    out = [head]
+    stack = [(iter(node.nodes), tail)]
     comma = ""
     while stack:
         children, tail = stack[-1]
-        for node in children:
-            if type(node) is File and not node.expire_ns:
-                out.append(
-                    f'{comma}{{"key":{quote(node.key.removeprefix(prefix))},'
-                    f'"value":{quote(node.value)},"modifiedIndex":{node.modified_index},'
-                    f'"createdIndex":{node.created_index}}}'
-                )
+        for child in children:
+            if type(child) is File:
+                key = quote(child.key.removeprefix(prefix))
+                out.append(comma + _render_file(child, key, now_ns))
                 comma = ","
                 continue
-            head, inner_tail = _render_ends(node, prefix, now_ns)
-            if node.nodes:
-                out.append(f'{comma}{head}"nodes":[')
-                stack.append((iter(node.nodes), inner_tail))
+            head, inner_tail = _render_ends(child, prefix, now_ns)
+            if child.nodes:
+                out.append(comma + head)
+                stack.append((iter(child.nodes), inner_tail))
                 comma = ""
                 break
             out.append(f"{comma}{head}{inner_tail}")
             comma = ","
         else:
             stack.pop()
-            out.append(f"],{tail}" if tail != "}" else "]}")
+            out.append(tail)
             comma = ","
+    return "".join(out)
 
 
 def _render_ends(node: File | NodeView, prefix: str, now_ns: int) -> tuple[str, str]:
-    """A node's JSON in two pieces, between which `"nodes":[...]` belongs."""
-    head = "{"
+    """A node's JSON in two pieces, between which its listing belongs."""
+    members = []
     key = node.key.removeprefix(prefix)
     if key:
-        head += f'"key":{quote(key)},'
+        members.append(f'"key":{quote(key)}')
     if node.value is not None:
-        head += f'"value":{quote(node.value)},'
+        members.append(f'"value":{quote(node.value)}')
     if node.is_dir:
-        head += '"dir":true,'
+        members.append('"dir":true')
     if node.expire_ns:
-        head += f'"expiration":"{format_ns(node.expire_ns)}",'
-        ttl = ttl_s(node.expire_ns, now_ns)
-        if ttl:
-            head += f'"ttl":{ttl},'
+        members.append(_render_expiry(node.expire_ns, now_ns)[:-1])
     indexes = []
     if node.modified_index:
         indexes.append(f'"modifiedIndex":{node.modified_index}')
     if node.created_index:
         indexes.append(f'"createdIndex":{node.created_index}')
-    if not indexes and not node.nodes:
-        return head.rstrip(","), "}"
-    return head, f"{','.join(indexes)}}}"
+    if not node.nodes:
+        return f"{{{','.join(members + indexes)}", "}"
+    head = f'{{{",".join([*members, ""])}"nodes":['
+    return head, f"{','.join([']', *indexes])}}}"

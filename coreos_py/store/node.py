@@ -9,7 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import ClassVar
 
 SECOND_NS = 1_000_000_000
@@ -21,7 +21,7 @@ class File:
     __slots__ = ("created_index", "expire_ns", "key", "modified_index", "value")
 
     is_dir: ClassVar[bool] = False
-    nodes: ClassVar[None] = None
+    nodes: ClassVar[Sequence[File | NodeView]] = ()
 
     def __init__(
         self, key: str, value: str, expire_ns: int, modified_index: int, created_index: int
@@ -76,7 +76,7 @@ class NodeView:
         self.value = value
         self.is_dir = is_dir
         self.expire_ns = expire_ns
-        self.nodes: list[File | NodeView] | None = None
+        self.nodes: Sequence[File | NodeView] = ()
         self.modified_index = modified_index
         self.created_index = created_index
 

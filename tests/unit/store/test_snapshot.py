@@ -10,9 +10,8 @@ import pytest
 from coreos_py.base.gotime import parse_ns
 from coreos_py.store.snapshot import CHUNK_CHARS, BadSnapshot
 from coreos_py.store.store import Store
-from tests.unit.store.v2 import DATA, NOW_NS, read_transcript, request, times_of
+from tests.unit.store.v2 import DATA, NOW_NS, T, read_transcript, request, times_of
 
-T = {"now_ns": NOW_NS}
 UTC = (DATA / "etcd-2.3.8-utc.snapshot.json").read_bytes()
 NEWFOUNDLAND = (DATA / "etcd-2.3.8-newfoundland.snapshot.json").read_bytes()
 """Two documents that a real server wrote after the requests of etcd-2.3.8-utc.jsonl; the second

@@ -6,9 +6,7 @@ import pytest
 
 from coreos_py.store.store import Store
 from coreos_py.store.ttl import SLACK, ExpiryQueue
-from tests.unit.store.v2 import NOW_NS
-
-T = {"now_ns": NOW_NS}
+from tests.unit.store.v2 import NOW_NS, T
 
 
 def expired(store, cutoff_ns):

@@ -7,11 +7,10 @@ import json
 import pytest
 
 from coreos_py.base.errors import StoreError
+from coreos_py.store.event import Event
 from coreos_py.store.store import Store
-from coreos_py.store.watch import BUFFER_EVENTS
-from tests.unit.store.v2 import NOW_NS
-
-T = {"now_ns": NOW_NS}
+from coreos_py.store.watch import BUFFER_EVENTS, Watcher
+from tests.unit.store.v2 import NOW_NS, T
 
 
 def seen(watcher):
@@ -213,7 +212,8 @@ def test_a_reader_that_stops_gets_a_hundred_events_and_the_end():
     store.set("/1/a", value="v", **T)
     assert (stream.closed, store.watcher_count) == (True, 0)
     store.set("/1/a", value="v", **T)
-    got, ended = [], []
+    got: list[Event] = []
+    ended: list[int] = []
     stream.on_event(got.append, on_close=lambda: ended.append(len(got)))
     assert [event.etcd_index for event in got] == list(range(1, BUFFER_EVENTS + 1))
     assert ended == [BUFFER_EVENTS]
@@ -256,7 +256,7 @@ def test_a_callback_may_pause_its_own_watcher():
 def test_a_removed_watcher_hears_nothing_even_of_the_event_being_delivered():
     store = with_keys("/1/a")
     got = []
-    watchers = []
+    watchers: list[Watcher] = []
 
     def remove_all(event):
         got.append(event.etcd_index)

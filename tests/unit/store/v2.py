@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from coreos_py.base.errors import StoreError
 from coreos_py.base.gojson import quote
@@ -13,6 +14,7 @@ from coreos_py.store.store import Store
 
 DATA = Path(__file__).parents[2] / "data" / "store"
 NOW_NS = 1_784_948_000_000_000_000  # 2026-07-25, for tests to which any time is good
+T: dict[str, Any] = {"now_ns": NOW_NS}
 
 
 def read_transcript(name):
