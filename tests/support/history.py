@@ -17,6 +17,7 @@ import time
 from typing import NamedTuple
 
 ABSENT = None  # the value of a key that is not there
+UNSEEN = "\0unseen"  # the answer did not show the value
 
 
 class Op(NamedTuple):
@@ -28,23 +29,23 @@ class Op(NamedTuple):
     call: float
     ret: float | None
     ok: bool  # False: refused for certain (key not found, compare failed)
-    value: str | None  # get: what was read
+    value: str | None  # what the answer showed: the value read, replaced, deleted, compared with
     modified: int | None  # modifiedIndex of the write, or of what was read
 
 
 def step(state: str | None, op: Op) -> tuple[bool, str | None]:
     """(whether the store in `state` may have answered like this, the state after it)."""
-    known = op.ret is not None
+    legal = op.ret is None or op.value in (UNSEEN, state)
     match op.op:
         case "get":
-            return not known or state == (op.value if op.ok else ABSENT), state
+            return legal, state
         case "set":
-            return True, op.arg
+            return legal, op.arg
         case "cas":
             hit = state is not ABSENT and state == op.prev
-            return not known or hit == op.ok, op.arg if hit else state
+            return legal and (op.ret is None or hit == op.ok), op.arg if hit else state
         case "delete":
-            return not known or (state is not ABSENT) == op.ok, ABSENT
+            return legal and (op.ret is None or (state is not ABSENT) == op.ok), ABSENT
     raise AssertionError(f"unknown operation {op.op}")
 
 
@@ -135,19 +136,16 @@ def _put_back(call: _Event) -> None:
 
 
 def resolve(ops: list[Op]) -> list[Op]:
-    """The history without unknown operations that nobody can have noticed.
+    """The history without lost operations that nobody can have noticed.
 
-    Unknown reads say nothing. A lost write whose (unique) value nobody ever read or replaced either
-    did not happen or is explained as the last one; dropping it keeps the search small.
+    Lost reads say nothing. A lost write whose (unique) value no answer ever showed, neither as what
+    was read nor as what was replaced, did not happen before any later operation.
     """
-    noticed = {op.value for op in ops if op.op == "get" and op.ok}
-    noticed |= {op.prev for op in ops if op.op == "cas"}
+    noticed = {op.value for op in ops if op.ret is not None}
     return [
         op
         for op in ops
-        if op.ret is not None
-        or (op.op in ("set", "cas") and op.arg in noticed)
-        or op.op == "delete"
+        if op.ret is not None or op.op == "delete" or (op.op != "get" and op.arg in noticed)
     ]
 
 

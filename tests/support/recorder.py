@@ -6,11 +6,13 @@ import http.client
 import itertools
 import json
 import random
+import re
 import threading
 import time
 import urllib.parse
+from typing import Any
 
-from tests.support.history import Op
+from tests.support.history import ABSENT, UNSEEN, Op
 
 KEY_NOT_FOUND, COMPARE_FAILED = 100, 101
 REFUSALS = (KEY_NOT_FOUND, COMPARE_FAILED)
@@ -62,17 +64,19 @@ class Recorder:
         talk = http.client.HTTPConnection(host.hostname, host.port, timeout=self.timeout_s)
         last: dict[str, str] = {}
         while not self._stop.is_set():
+            if talk.sock is None and not _connected(talk):
+                time.sleep(0.02)  # nobody listens: nothing was asked, nothing is recorded
+                continue
             generation = next(self._turns) // (self.ops_per_key * self.keys)
             key = f"lin/{generation}-{rng.randrange(self.keys)}"
             op = self._one(talk, client, key, rng, last.get(key))
             self.ops.append(op)
             if op.ret is None:
                 talk.close()
-                time.sleep(0.02)  # a dead member must not flood the history with unknowns
-            elif op.ok and op.value is not None:
-                last[key] = op.value
             elif op.ok and op.arg is not None:
                 last[key] = op.arg
+            elif op.op != "delete" and op.value not in (None, UNSEEN):
+                last[key] = str(op.value)
         talk.close()
 
     def _one(
@@ -102,16 +106,22 @@ class Recorder:
 
     def _ask(
         self, talk: http.client.HTTPConnection, method: str, path: str, body: str | None
-    ) -> dict[str, object] | None:
+    ) -> dict[str, Any] | None:
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
         try:
-            if talk.sock is None:
-                talk.connect()
             talk.request(method, path, body, headers)
-            answer: dict[str, object] = json.loads(talk.getresponse().read())
+            answer: dict[str, Any] = json.loads(talk.getresponse().read())
         except (OSError, http.client.HTTPException, ValueError):
             return None
         return answer
+
+
+def _connected(talk: http.client.HTTPConnection) -> bool:
+    try:
+        talk.connect()
+    except OSError:
+        return False
+    return True
 
 
 def _op(
@@ -122,12 +132,14 @@ def _op(
     prev: str | None,
     call: float,
     ret: float,
-    answer: dict[str, object] | None,
+    answer: dict[str, Any] | None,
 ) -> Op:
     if answer is None or answer.get("errorCode", KEY_NOT_FOUND) not in REFUSALS:
-        return Op(client, key, kind, arg, prev, call, None, False, None, None)
-    node = answer.get("node")
-    if not isinstance(node, dict):
-        return Op(client, key, kind, arg, prev, call, ret, False, None, None)
-    value = str(node["value"]) if kind == "get" else None
-    return Op(client, key, kind, arg, prev, call, ret, True, value, int(node["modifiedIndex"]))
+        return Op(client, key, kind, arg, prev, call, None, False, UNSEEN, None)
+    if "errorCode" in answer:
+        compared = re.fullmatch(r"\[.* != (.*)\]", str(answer["cause"]))
+        shown = compared.group(1) if compared else ABSENT
+        return Op(client, key, kind, arg, prev, call, ret, False, shown, None)
+    shown = answer.get("node" if kind == "get" else "prevNode", {}).get("value", ABSENT)
+    modified = answer["node"]["modifiedIndex"]
+    return Op(client, key, kind, arg, prev, call, ret, True, shown, modified)

@@ -6,11 +6,12 @@ import random
 
 import pytest
 
-from tests.support.history import Op, index_violations, linearizable, resolve
+from tests.support.history import UNSEEN, Op, index_violations, linearizable, resolve
 
 
 def op(kind, call, ret, *, arg=None, prev=None, value=None, ok=True, index=None, client=0):
-    return Op(client, "k", kind, arg, prev, call, ret, ok, value, index)
+    shown = value if kind == "get" or value else UNSEEN
+    return Op(client, "k", kind, arg, prev, call, ret, ok, shown, index)
 
 
 GOOD = {
@@ -57,6 +58,10 @@ BAD = {
         op("set", 0, 1, arg="a"),
         op("cas", 2, 5, prev="a", arg="b"),
         op("cas", 2, 5, prev="a", arg="c", client=1),
+    ],
+    "replaced something else than was there": [
+        op("set", 0, 1, arg="a"),
+        op("set", 2, 3, arg="b", value="x"),
     ],
     "refused cas of the present value": [
         op("set", 0, 1, arg="a"),

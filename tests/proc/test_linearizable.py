@@ -1,0 +1,176 @@
+"""Real processes under kill -9 and pauses: what clients saw must have an order that explains it.
+
+Writes and quorum reads are judged; the run counts only when enough was done and enough went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.history import UNSEEN, Op, index_violations, linearizable, resolve
+from tests.support.procs import EtcdCluster
+from tests.support.recorder import Recorder
+
+pytestmark = pytest.mark.proc
+
+FLAGS = ["--heartbeat-interval=50", "--election-timeout=300", "--snapshot-count=500"]
+DURATION_S = 20.0
+OPS_MIN = 2000
+FAULTS_MIN = 5
+
+
+def kill_one(cluster: EtcdCluster, rng: random.Random) -> None:
+    member = rng.choice(cluster.running)
+    member.kill9()
+    time.sleep(rng.uniform(0, 1.0))
+    member.start()
+
+
+def kill_leader(cluster: EtcdCluster, rng: random.Random) -> None:
+    member = cluster.leader()
+    member.kill9()
+    time.sleep(rng.uniform(0, 1.0))
+    member.start()
+
+
+def kill_all(cluster: EtcdCluster, rng: random.Random) -> None:
+    for member in cluster.members:
+        member.kill9()
+    time.sleep(rng.uniform(0, 0.5))
+    for member in cluster.members:
+        member.start()
+
+
+def pause_leader(cluster: EtcdCluster, rng: random.Random) -> None:
+    member = cluster.leader()
+    member.pause()
+    time.sleep(rng.uniform(0.5, 2.0))
+    member.resume()
+
+
+def pause_one(cluster: EtcdCluster, rng: random.Random) -> None:
+    member = rng.choice(cluster.running)
+    member.pause()
+    time.sleep(rng.uniform(0.1, 1.5))
+    member.resume()
+
+
+FAULTS = (kill_one, kill_leader, kill_all, pause_leader, pause_one)
+
+
+def torment(cluster: EtcdCluster, rng: random.Random, seconds: float) -> list[str]:
+    """Injects every fault once, then random ones, with time to recover in between."""
+    done: list[str] = []
+    order = rng.sample(FAULTS, len(FAULTS))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(done) < FAULTS_MIN:
+        time.sleep(rng.uniform(0.8, 1.5))
+        fault = order.pop() if order else rng.choice(FAULTS)
+        fault(cluster, rng)
+        done.append(f"{time.monotonic():.3f} {fault.__name__}")
+        cluster.leader(within_s=20)
+    return done
+
+
+def judge(ops: list[Op]) -> list[str]:
+    """What is wrong with the history, in words."""
+    wrong = index_violations(ops)
+    for key in sorted({op.key for op in ops}):
+        if not linearizable(resolve([op for op in ops if op.key == key])):
+            wrong.append(f"no order explains the answers about {key}")
+    return wrong
+
+
+@pytest.mark.timeout(180)
+def test_history_under_kills_and_pauses_is_linearizable(tmp_path: Path, rng: random.Random):
+    with EtcdCluster(tmp_path, 3, flags=FLAGS) as cluster:
+        recorder = Recorder([member.client_url for member in cluster.members], rng=rng)
+        recorder.start()
+        try:
+            faults = torment(cluster, rng, DURATION_S)
+            time.sleep(1)
+        finally:
+            ops = recorder.stop()
+        (tmp_path / "history.jsonl").write_text("".join(json.dumps(op) + "\n" for op in ops))
+        known = sum(op.ret is not None for op in ops)
+        assert known >= OPS_MIN, f"only {known} operations were answered; faults: {faults}"
+        wrong = judge(ops)
+        assert not wrong, f"{wrong[:5]}\nfaults: {faults}\nhistory: {tmp_path}/history.jsonl"
+        assert_members_agree(cluster)
+
+
+def assert_members_agree(cluster: EtcdCluster) -> None:
+    """A write after the storm reaches every member, and they all hold the same keys."""
+    assert cluster.leader().put("/after", "storm").status == 201
+    trees = []
+    for member in cluster.members:
+        member.wait_ready()
+        assert member.value("/after", quorum=True) == "storm"
+        node = member.get("/lin", "recursive=true&sorted=true").json()["node"]
+        trees.append(json.dumps(node, sort_keys=True))
+    assert trees[0] == trees[1] == trees[2]
+
+
+@pytest.mark.timeout(120)
+def test_the_judge_sees_stale_reads_of_a_paused_cluster(tmp_path: Path, rng: random.Random):
+    """Positive control: local reads of a member that lags are stale, and the judge says so."""
+    with EtcdCluster(tmp_path, 3, flags=FLAGS) as cluster:
+        leader = cluster.leader()
+        follower = cluster.followers()[0]
+        ops: list[Op] = []
+
+        def one(kind: str, member, **answer):
+            call = time.monotonic()
+            if kind == "set":
+                reply = member.put("/stale", answer["arg"]).json()["node"]
+            else:
+                reply = member.get("/stale").json()["node"]
+            value = reply["value"] if kind == "get" else UNSEEN
+            ops.append(
+                Op(
+                    0,
+                    "/stale",
+                    kind,
+                    answer.get("arg"),
+                    None,
+                    call,
+                    time.monotonic(),
+                    True,
+                    value,
+                    reply["modifiedIndex"],
+                )
+            )
+
+        one("set", leader, arg="old")
+        assert follower.value("/stale", quorum=True) == "old"
+        others = [member for member in cluster.members if member is not follower]
+        for member in others:
+            member.pause()
+        one("get", follower)
+        for member in others:
+            member.resume()
+        follower.pause()
+        cluster_leader = cluster_leader_among(others)
+        one("set", cluster_leader, arg="new")
+        for member in others:
+            member.pause()
+        follower.resume()
+        one("get", follower)
+        assert ops[-1].value == "old"
+        assert any("stale" in text for text in judge(ops))
+
+
+def cluster_leader_among(members):
+    """The one of these members that takes a write now."""
+    deadline = time.monotonic() + 20
+    while True:
+        for member in members:
+            if member.is_leader() and member.put("/probe", "x", timeout_s=3).status in (200, 201):
+                return member
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
