@@ -1,0 +1,203 @@
+"""Clusters of real processes under kill, pause and restart: nothing acknowledged is ever lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.support.procs import EtcdCluster, EtcdProcess, eventually
+
+pytestmark = pytest.mark.proc
+
+FAST = ("--heartbeat-interval=50", "--election-timeout=300")
+
+
+def accepts_writes(cluster: EtcdCluster, key: str = "/alive") -> bool:
+    return all(member.put(key, "1", timeout_s=2).status in (200, 201) for member in cluster.running)
+
+
+def same_contents(members: list[EtcdProcess]) -> bool:
+    bodies = {member.get("/", "recursive=true&sorted=true").body for member in members}
+    return len(bodies) == 1
+
+
+class Writer:
+    """Writes new keys until stopped, and remembers which were acknowledged."""
+
+    def __init__(self, members: list[EtcdProcess]) -> None:
+        self.acknowledged: list[str] = []
+        self._members = members
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            member = self._members[number % len(self._members)]
+            try:
+                reply = member.put(f"/acked/{number}", str(number), timeout_s=1)
+            except OSError:
+                continue
+            if reply.status == 201:
+                self.acknowledged.append(str(number))
+
+    def stop(self) -> list[str]:
+        self._stop.set()
+        self._thread.join()
+        return self.acknowledged
+
+
+def test_leader_dies_and_comes_back(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        writer = Writer(cluster.members)
+        try:
+            for _ in range(2):
+                leader = cluster.leader()
+                leader.kill9()
+                eventually(lambda: accepts_writes(cluster), within_s=10, logs=cluster.members)
+                leader.start()
+                leader.wait_ready()
+        finally:
+            acknowledged = writer.stop()
+        assert len(acknowledged) > 20
+        eventually(lambda: same_contents(cluster.members), within_s=5, logs=cluster.members)
+        for number in acknowledged:
+            assert cluster.members[0].value(f"/acked/{number}") == number
+
+
+def test_everybody_is_killed_at_once(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        writer = Writer(cluster.members)
+        time.sleep(1)
+        for member in cluster.members:
+            member.kill9()
+        acknowledged = writer.stop()
+        assert acknowledged
+        cluster.start()
+        eventually(lambda: accepts_writes(cluster), within_s=10, logs=cluster.members)
+        for number in acknowledged:
+            assert cluster.members[1].value(f"/acked/{number}", quorum=True) == number
+
+
+def test_one_member_killed_again_and_again_keeps_what_it_acknowledged(tmp_path):
+    with EtcdCluster(tmp_path, 1, flags=(*FAST, "--snapshot-count=100")) as cluster:
+        member = cluster.members[0]
+        acknowledged = []
+        for _ in range(4):
+            writer = Writer([member])
+            time.sleep(0.7)
+            member.kill9()
+            acknowledged += writer.stop()
+            cluster.start()
+        assert acknowledged
+        missing = [n for n in acknowledged if member.value(f"/acked/{n}") is None]
+        assert missing == []
+
+
+def test_five_members_survive_two(tmp_path):
+    with EtcdCluster(tmp_path, 5, flags=FAST) as cluster:
+        assert accepts_writes(cluster)
+        cluster.leader().kill9()
+        eventually(lambda: accepts_writes(cluster), within_s=10, logs=cluster.members)
+        cluster.leader().kill9()
+        eventually(lambda: accepts_writes(cluster), within_s=10, logs=cluster.members)
+        assert len(cluster.running) == 3
+        eventually(lambda: same_contents(cluster.running), within_s=5, logs=cluster.members)
+
+
+def test_a_slow_follower_catches_up_by_snapshot(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=(*FAST, "--snapshot-count=200")) as cluster:
+        late = cluster.followers()[0]
+        late.kill9()
+        writer = cluster.leader()
+        threads = [threading.Thread(target=_fill, args=(writer, part, 800)) for part in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        late.start()
+        late.wait_log(r"recovered from incoming snapshot at index \d+", within_s=20)
+        eventually(lambda: same_contents(cluster.members), within_s=10, logs=cluster.members)
+        # what came by snapshot is on the follower's own disk too
+        late.restart()
+        late.wait_ready()
+        eventually(lambda: same_contents(cluster.members), within_s=10, logs=cluster.members)
+
+
+def _fill(member: EtcdProcess, part: int, count: int) -> None:
+    for number in range(count):
+        assert member.put(f"/fill/{part}/{number % 10}", "x" * 50).status in (200, 201)
+
+
+def test_a_paused_leader_is_replaced_and_follows_afterwards(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        old = cluster.leader()
+        old.pause()
+        others = [member for member in cluster.members if member is not old]
+
+        def replaced() -> bool:
+            return all(member.put("/p", "1", timeout_s=2).status < 300 for member in others)
+
+        eventually(replaced, within_s=10, logs=cluster.members)
+        old.resume()
+        eventually(lambda: accepts_writes(cluster, "/q"), within_s=10, logs=cluster.members)
+        eventually(lambda: same_contents(cluster.members), within_s=5, logs=cluster.members)
+
+
+@pytest.mark.slow
+def test_without_quorum_writes_time_out_and_reads_go_on(tmp_path):
+    with EtcdCluster(tmp_path, 3) as cluster:
+        follower = cluster.followers()[0]
+        follower.put("/k", "v")
+        for member in cluster.members:
+            if member is not follower:
+                member.kill9()
+        start = time.monotonic()
+        reply = follower.put("/k", "w", timeout_s=12)
+        took = time.monotonic() - start
+        assert reply.status == 500
+        assert reply.json()["errorCode"] == 300
+        assert reply.json()["cause"].startswith("etcdserver: request timed out")
+        assert 6.9 < took < 7.5
+        assert follower.value("/k") == "v"
+        assert follower.request("GET", "/v2/members").status == 200
+        assert follower.request("GET", "/health").status == 503
+        assert follower.request("GET", "/v2/members/leader").json() == {
+            "message": "During election"
+        }
+
+
+def test_endpoints_of_leader_and_follower(tmp_path):
+    with EtcdCluster(tmp_path, 3) as cluster:
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        assert leader.is_healthy()
+        assert follower.is_healthy()
+        members = leader.request("GET", "/v2/members").json()["members"]
+        assert sorted(m["name"] for m in members) == ["m0", "m1", "m2"]
+        assert follower.request("GET", "/v2/members/leader").json()["name"] == leader.name
+        followers = leader.request("GET", "/v2/stats/leader").json()["followers"]
+        assert len(followers) == 2
+        assert follower.request("GET", "/v2/stats/leader").status == 403
+        urls = sorted(member.client_url for member in cluster.members)
+        assert follower.request("GET", "/v2/machines").body.decode() == ", ".join(urls)
+        assert leader.request("GET", "/version").json() == {
+            "etcdserver": "2.3.8",
+            "etcdcluster": "2.3.0",
+        }
+        assert b"etcd_store_writes_total" in leader.request("GET", "/metrics").body
+
+
+def test_terminated_by_signal_after_closing_the_log(tmp_path):
+    with EtcdCluster(tmp_path) as cluster:
+        member = cluster.members[0]
+        member.put("/k", "v")
+        start = time.monotonic()
+        assert member.stop() == -15
+        assert time.monotonic() - start < 5
+        assert "received terminated signal, shutting down..." in member.log_text()
+        cluster.start()
+        assert member.value("/k") == "v"

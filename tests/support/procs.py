@@ -1,0 +1,413 @@
+"""Real processes of ours on loopback: start, kill, pause, restart, wait, and never leak.
+
+Commands run from the checkout (`python -m coreos_py NAME`), or from the archive that COREOS_PYZ
+names. Every process ends with its test: by its owner's close(), or with the test process at the
+latest. Every wait fails with the last value seen and the tail of the logs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self, TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHIVE = os.environ.get("COREOS_PYZ", "")
+LOG_TAIL_LINES = 25
+_PR_SET_PDEATHSIG = 1
+
+T = TypeVar("T")
+
+
+class Failure(AssertionError):
+    """A wait that was in vain, with what was seen last."""
+
+
+def eventually(
+    fn: Callable[[], T], *, within_s: float, every_s: float = 0.05, logs: Iterable[Process] = ()
+) -> T:
+    """The first truthy result of `fn`; AssertionError and OSError count as "not yet"."""
+    deadline = time.monotonic() + within_s
+    last: object = None
+    while True:
+        try:
+            result = fn()
+        except (AssertionError, OSError, http.client.HTTPException) as error:
+            last = f"{type(error).__name__}: {error}"
+        else:
+            if result:
+                return result
+            last = repr(result)
+        if time.monotonic() > deadline:
+            tails = "".join(f"\n--- {p.name}\n{p.log_tail()}" for p in logs)
+            raise Failure(f"not within {within_s} s; last: {last}{tails}")
+        time.sleep(every_s)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on just now."""
+    socks = [socket.socket() for _ in range(count)]
+    try:
+        for sock in socks:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in socks]
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def command(name: str) -> list[str]:
+    """The words that run one of our commands."""
+    if ARCHIVE:
+        return [sys.executable, "-IS", ARCHIVE, name]
+    return [sys.executable, "-m", "coreos_py", name]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A clean environment for a command."""
+    keep = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
+    return {**keep, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """One process that can be killed, paused and started again with the same words."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: list[str],
+        *,
+        log_path: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.argv = argv
+        self.log_path = log_path
+        self.env = environment(env)
+        self.cwd = cwd
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int:
+        assert self._popen is not None, f"{self.name} was never started"
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    def start(self) -> None:
+        """Start it (again); its log goes on in the same file."""
+        assert not self.running, f"{self.name} is running already"
+        self._log = self.log_path.open("ab")
+        self._log_start = self._log.tell()
+        self._popen = subprocess.Popen(
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env=self.env,
+            cwd=self.cwd,
+            preexec_fn=_die_with_parent,
+        )
+
+    def wait(self, *, within_s: float = 10.0) -> int:
+        """The exit status, once it has ended by itself."""
+        assert self._popen is not None
+        try:
+            status = self._popen.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.name} still runs after {within_s} s\n{self.log_tail()}") from None
+        self._close_log()
+        return status
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def stop(self, *, within_s: float = 10.0) -> int:
+        """SIGTERM, and its exit status."""
+        if self.running:
+            self.signal(signal.SIGTERM)
+        return self.wait(within_s=within_s)
+
+    def kill9(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        if self.running:
+            self.signal(signal.SIGKILL)
+        self.wait()
+
+    def pause(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """kill -9 and start."""
+        self.kill9()
+        self.start()
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self.resume()
+            self.kill9()
+        self._close_log()
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def log_text(self, *, whole: bool = False) -> str:
+        """What it has logged since it was last started, or ever."""
+        data = self.log_path.read_bytes() if self.log_path.exists() else b""
+        return data[0 if whole else self._log_start :].decode("utf-8", "replace")
+
+    def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
+        return "\n".join(self.log_text(whole=True).splitlines()[-lines:])
+
+    def wait_log(self, pattern: str, *, within_s: float = 10.0) -> re.Match[str]:
+        """Wait for a line since the last start that matches."""
+
+        def look() -> re.Match[str] | None:
+            found = re.search(pattern, self.log_text())
+            if found is None and not self.running:
+                raise Failure(f"{self.name} has ended without {pattern!r}\n{self.log_tail()}")
+            return found
+
+        found = eventually(look, within_s=within_s, logs=[self])
+        assert found is not None
+        return found
+
+
+class Reply(NamedTuple):
+    """An HTTP reply."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def etcd_index(self) -> int:
+        """X-Etcd-Index."""
+        return int(self.headers["X-Etcd-Index"])
+
+
+def http_request(
+    method: str,
+    url: str,
+    *,
+    body: bytes | str | Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = 10.0,
+) -> Reply:
+    """One request on its own connection; a mapping as body is sent as a form."""
+    parts = urllib.parse.urlsplit(url)
+    assert parts.hostname is not None
+    sent = dict(headers or {})
+    if isinstance(body, Mapping):
+        body = urllib.parse.urlencode(body)
+        sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
+    conn = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    try:
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        conn.request(method, target, body=body, headers=sent)
+        response = conn.getresponse()
+        return Reply(response.status, response.headers, response.read())
+    finally:
+        conn.close()
+
+
+class EtcdProcess(Process):
+    """One etcd member."""
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        *,
+        client_port: int,
+        peer_port: int,
+        initial_cluster: str,
+        flags: Iterable[str] = (),
+        argv: list[str] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.data_dir = directory / f"{name}.etcd"
+        self.client_url = f"http://127.0.0.1:{client_port}"
+        self.peer_url = f"http://127.0.0.1:{peer_port}"
+        words = [
+            *(argv or command("etcd")),
+            f"--name={name}",
+            f"--data-dir={self.data_dir}",
+            f"--listen-client-urls={self.client_url}",
+            f"--advertise-client-urls={self.client_url}",
+            f"--listen-peer-urls={self.peer_url}",
+            f"--initial-advertise-peer-urls={self.peer_url}",
+            f"--initial-cluster={initial_cluster}",
+            *flags,
+        ]
+        super().__init__(name, words, log_path=directory / f"{name}.log", env=env, cwd=directory)
+
+    @property
+    def wal_dir(self) -> Path:
+        return self.data_dir / "member" / "wal"
+
+    @property
+    def snap_dir(self) -> Path:
+        return self.data_dir / "member" / "snap"
+
+    def request(self, method: str, path: str, **kwargs: Any) -> Reply:
+        return http_request(method, self.client_url + path, **kwargs)
+
+    def get(self, key: str, query: str = "", **kwargs: Any) -> Reply:
+        return self.request("GET", f"/v2/keys{key}{query and '?' + query}", **kwargs)
+
+    def put(self, key: str, value: str = "", query: str = "", **kwargs: Any) -> Reply:
+        path = f"/v2/keys{key}{query and '?' + query}"
+        return self.request("PUT", path, body={"value": value}, **kwargs)
+
+    def value(self, key: str, *, quorum: bool = False) -> str | None:
+        """The value of a key, None if it is not there."""
+        reply = self.get(key, "quorum=true" if quorum else "")
+        if reply.status == 404:
+            return None
+        assert reply.status == 200, reply
+        value = reply.json()["node"]["value"]
+        assert isinstance(value, str)
+        return value
+
+    def member_id(self) -> str:
+        """Its id in hex."""
+        found = self.request("GET", "/v2/stats/self").json()["id"]
+        assert isinstance(found, str)
+        return found
+
+    def raft_status(self) -> dict[str, Any]:
+        found = self.request("GET", "/debug/vars").json()["raft.status"]
+        assert isinstance(found, dict)
+        return found
+
+    def is_leader(self) -> bool:
+        return self.running and bool(self.raft_status()["raftState"] == "StateLeader")
+
+    def is_healthy(self) -> bool:
+        reply = self.request("GET", "/health")
+        return reply.status == 200 and reply.json()["health"] in ("true", True)
+
+    def wait_ready(self, *, within_s: float = 15.0) -> None:
+        """Until it serves and knows a leader and the cluster version."""
+
+        def ready() -> bool:
+            if not self.running:
+                raise Failure(f"{self.name} has ended\n{self.log_tail()}")
+            version = self.request("GET", "/version").json()
+            return bool(
+                version["etcdcluster"] != "not_decided" and self.raft_status()["lead"] != "0"
+            )
+
+        eventually(ready, within_s=within_s, logs=[self])
+
+
+class EtcdCluster:
+    """Members with a static bootstrap; use as a context manager."""
+
+    def __init__(
+        self,
+        directory: Path,
+        size: int = 1,
+        *,
+        flags: Iterable[str] = (),
+        argvs: Mapping[int, list[str]] | None = None,
+        token: str = "etcd-cluster",
+    ) -> None:
+        """`argvs` lets single members run another program, for instance a real etcd."""
+        ports = free_ports(2 * size)
+        self.initial_cluster = ",".join(
+            f"m{i}=http://127.0.0.1:{ports[2 * i + 1]}" for i in range(size)
+        )
+        self.members = [
+            EtcdProcess(
+                f"m{i}",
+                directory,
+                client_port=ports[2 * i],
+                peer_port=ports[2 * i + 1],
+                initial_cluster=self.initial_cluster,
+                flags=[f"--initial-cluster-token={token}", *flags],
+                argv=(argvs or {}).get(i),
+            )
+            for i in range(size)
+        ]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start every member and wait until all are ready."""
+        try:
+            for member in self.members:
+                member.start()
+            for member in self.members:
+                member.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
+
+    @property
+    def running(self) -> list[EtcdProcess]:
+        return [member for member in self.members if member.running]
+
+    def leader(self, *, within_s: float = 10.0) -> EtcdProcess:
+        """The member that leads and that a majority follows."""
+
+        def find() -> EtcdProcess | None:
+            leads: dict[str, int] = {}
+            for member in self.running:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    lead = member.raft_status()["lead"]
+                    leads[lead] = leads.get(lead, 0) + 1
+            for member in self.running:
+                if leads.get(member.member_id(), 0) > len(self.members) // 2:
+                    return member
+            return None
+
+        found = eventually(find, within_s=within_s, logs=self.members)
+        assert found is not None
+        return found
+
+    def followers(self) -> list[EtcdProcess]:
+        leader = self.leader()
+        return [member for member in self.running if member is not leader]
