@@ -1,0 +1,185 @@
+"""Beside Debian's etcd 3.4: its etcdctl (API 2) on our server, our fleetd on its etcd."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.procs import EtcdCluster, Process, command, environment, eventually, free_ports
+
+ETCD, ETCDCTL = shutil.which("etcd"), shutil.which("etcdctl")
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(
+        ETCD is None or ETCDCTL is None, reason="Debian's etcd-server and etcd-client are missing"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory):
+    with EtcdCluster(tmp_path_factory.mktemp("ours"), 1) as cluster:
+        yield cluster.members[0]
+
+
+def debian_etcdctl(url: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    assert ETCDCTL is not None
+    return subprocess.run(
+        [ETCDCTL, "--endpoints", url, *words],
+        env=environment({"ETCDCTL_API": "2"}),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+# (words, exit code, stdout; None = not compared). In order, on one server.
+DIALOGUE = [
+    (["set", "/app/a", "1"], 0, "1\n"),
+    (["get", "/app/a"], 0, "1\n"),
+    (["mk", "/app/a", "2"], 4, ""),
+    (["update", "/app/a", "3"], 0, "3\n"),
+    (["set", "/app/a", "4", "--swap-with-value", "3"], 0, "4\n"),
+    (["set", "/app/a", "5", "--swap-with-value", "3"], 4, ""),
+    (["mkdir", "/app/dir"], 0, ""),
+    (["setdir", "/app/dir2"], 0, ""),
+    (["mk", "/app/queue", "x", "--in-order"], 0, "x\n"),
+    (["ls", "/app", "--sort"], 0, "/app/a\n/app/dir\n/app/dir2\n/app/queue\n"),
+    (["ls", "/", "--recursive", "--sort", "-p"], 0, None),
+    (["get", "/app/dir"], 1, ""),
+    (["rm", "/app/dir"], 4, ""),
+    (["rmdir", "/app/dir"], 0, ""),
+    (["set", "/app/t", "x", "--ttl", "60"], 0, "x\n"),
+    (["get", "/nothing"], 4, ""),
+    (["rm", "/app", "--recursive"], 0, ""),
+    (["ls", "/"], 0, ""),
+    (["cluster-health"], 0, None),
+    (["member", "list"], 0, None),
+]
+
+
+def test_debians_etcdctl_on_our_server(ours):
+    for words, status, output in DIALOGUE:
+        done = debian_etcdctl(ours.client_url, *words)
+        assert done.returncode == status, (words, done)
+        if output is not None:
+            assert done.stdout == output, (words, done)
+
+
+def test_debians_etcdctl_watches_our_server(ours):
+    assert ETCDCTL is not None
+    watching = subprocess.Popen(
+        [ETCDCTL, "--endpoints", ours.client_url, "watch", "/watched", "--recursive"],
+        env=environment({"ETCDCTL_API": "2"}),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+
+        def watchers() -> bool:
+            return bool(ours.request("GET", "/v2/stats/store").json()["watchers"])
+
+        eventually(watchers, within_s=10)
+        ours.put("/watched/key", "seen")
+        assert watching.communicate(timeout=10)[0] == "[set] /watched/key\nseen\n"
+    finally:
+        watching.kill()
+        watching.wait()
+
+
+@pytest.fixture
+def debian(tmp_path: Path):
+    """One member of Debian's etcd 3.4 with the v2 API."""
+    assert ETCD is not None
+    client, peer = free_ports(2)
+    url = f"http://127.0.0.1:{client}"
+    member = Process(
+        "debian",
+        [
+            ETCD,
+            "--enable-v2",
+            "--name=debian",
+            f"--data-dir={tmp_path}/data",
+            f"--listen-client-urls={url}",
+            f"--advertise-client-urls={url}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-cluster=debian=http://127.0.0.1:{peer}",
+        ],
+        log_path=tmp_path / "debian.log",
+    )
+    member.start()
+    try:
+        eventually(lambda: etcdctl(url, "cluster-health").returncode == 0, within_s=20)
+        yield url
+    finally:
+        member.close()
+
+
+def etcdctl(url: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return ours_command("etcdctl", "--endpoints", url, *words)
+
+
+def ours_command(name: str, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command(name), *words],
+        env=environment(extra),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_our_fleetd_on_debians_etcd(debian: str, tmp_path: Path):
+    (tmp_path / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (port,) = free_ports(1)
+    endpoint = f"http://127.0.0.1:{port}"
+    fleetd = Process(
+        "fleetd",
+        command("fleetd"),
+        log_path=tmp_path / "fleetd.log",
+        env={
+            "FLEET_ETCD_SERVERS": debian,
+            "FLEET_UNIT_MANAGER": "embedded",
+            "FLEET_UNITS_DIRECTORY": f"{tmp_path}/units",
+            "FLEET_MACHINE_ID_FILE": f"{tmp_path}/machine-id",
+            "FLEET_API_LISTEN": endpoint,
+            "FLEET_PUBLIC_IP": "127.0.0.1",
+        },
+    )
+    unit = tmp_path / "hello.service"
+    unit.write_text("[Service]\nExecStart=/bin/sleep 1000\n")
+    fleetd.start()
+    try:
+
+        def fleetctl(*words: str) -> str:
+            done = ours_command("fleetctl", "--endpoint", endpoint, *words)
+            assert done.returncode == 0, done
+            return done.stdout
+
+        eventually(
+            lambda: fleetctl("list-machines", "--no-legend").startswith("01234567..."),
+            within_s=20,
+            logs=[fleetd],
+        )
+        begin = time.monotonic()
+        started = fleetctl("start", str(unit))
+        assert started == "Unit hello.service launched on 01234567.../127.0.0.1\n"
+        assert time.monotonic() - begin < 20
+        assert "hello.service\t01234567.../127.0.0.1\tactive\trunning" in fleetctl("list-units")
+        stored = etcdctl(debian, "get", "/_coreos.com/fleet/job/hello.service/object").stdout
+        assert json.loads(stored)["Name"] == "hello.service"
+        assert fleetctl("destroy", "hello.service") == "Destroyed hello.service\n"
+        eventually(lambda: fleetctl("list-units", "--no-legend") == "", within_s=20, logs=[fleetd])
+    finally:
+        fleetd.stop(within_s=20)
+        fleetd.close()
