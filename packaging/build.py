@@ -58,6 +58,7 @@ def main() -> None:
     run_shiv(BUILD / "stage", plain)
     files = rewritten(plain)
     files.update(accelerator_files(accelerators))
+    files.update(man_pages())
     data = archive(files)
     if len(data) > SIZE_LIMIT:
         raise SystemExit(f"build.py: the archive has {len(data)} bytes, more than {SIZE_LIMIT}")
@@ -146,6 +147,12 @@ def accelerator_files(wheels: list[Path]) -> dict[str, bytes]:
     files = {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels}
     files["wheels/index.json"] = json.dumps(index, indent=0, sort_keys=True).encode()
     return files
+
+
+def man_pages() -> dict[str, bytes]:
+    """The pages that `coreos man` shows."""
+    pages = sorted(path for path in (ROOT / "man").iterdir() if path.suffix != ".in")
+    return {f"man/{path.name}": path.read_bytes() for path in pages}
 
 
 def archive(files: dict[str, bytes]) -> bytes:
