@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from coreos_py.systemd.manager import LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Generator, Iterable
     from typing import Self
 
 BYTES_MAX = 4 << 20
@@ -33,7 +33,7 @@ def read_journal(state_dir: str, unit: str, lines: int) -> list[LogLine]:
     return Reader(state_dir, unit).tail(lines)
 
 
-def follow_journal(state_dir: str, unit: str, lines: int) -> Iterator[LogLine]:
+def follow_journal(state_dir: str, unit: str, lines: int) -> Generator[LogLine, None, None]:
     """The last `lines` lines of a unit's output, then new ones for ever."""
     with Reader(state_dir, unit) as reader:
         yield from reader.tail(lines)
@@ -112,12 +112,24 @@ class Writer:
     def __init__(self, state_dir: str, unit: str, *, bytes_max: int = BYTES_MAX) -> None:
         self._path = journal_path(state_dir, unit)
         self._bytes_max = bytes_max // 2
+        self._batch_bytes = self._bytes_max // 4
         self._fd = -1
         self._size = 0
 
     def write(self, lines: Iterable[LogLine]) -> None:
         """Append lines; rotate when the file is full. OSError when the disk says no."""
-        data = b"".join(map(_encode, lines))
+        batch: list[bytes] = []
+        size = 0
+        for encoded in map(_encode, lines):
+            if batch and size + len(encoded) > self._batch_bytes:
+                self._append(b"".join(batch))
+                batch, size = [], 0
+            batch.append(encoded)
+            size += len(encoded)
+        if batch:
+            self._append(b"".join(batch))
+
+    def _append(self, data: bytes) -> None:
         if self._fd >= 0 and self._size + len(data) > self._bytes_max:
             self.close()
             os.replace(self._path, f"{self._path}.1")
@@ -133,12 +145,12 @@ class Writer:
             self._fd = -1
 
 
-def remove_journal(state_dir: str, unit: str) -> None:
-    """Delete what is kept of a unit's output."""
-    path = journal_path(state_dir, unit)
-    for name in (path, f"{path}.1"):
-        if os.path.exists(name):
-            os.unlink(name)
+def remove_old_journals(state_dir: str, keep: Container[str], *, older_than_s: float) -> None:
+    """Delete the output of units outside `keep` that printed nothing for so long."""
+    for entry in list(os.scandir(os.path.join(state_dir, "journal"))):
+        unit = entry.name.removesuffix(".1").removesuffix(".log")
+        if unit not in keep and time.time() - entry.stat().st_mtime > older_than_s:
+            os.unlink(entry.path)
 
 
 def _encode(line: LogLine) -> bytes:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 NAME_BYTES_MAX = 240  # file names made of it get a suffix
 STOP_WAIT_S = 120.0
+JOURNAL_KEPT_S = 7 * 86400.0  # of units that are here no more
 _LEFTOVER = Snapshot("stop", asked_to_stop=True)
 
 
@@ -88,6 +89,7 @@ class EmbeddedManager:
         )
         self._read_units()
         self._recover()
+        journal.remove_old_journals(self._state_dir, self._hashes, older_than_s=JOURNAL_KEPT_S)
 
     async def close(self) -> None:
         """Let go of resources; units keep running."""
