@@ -73,7 +73,7 @@ make_machine() {
     printf '[Match]\nName=host0\n\n[Network]\nAddress=%s/24\nGateway=%s.1\nLinkLocalAddressing=no\n' \
         "$(address_of "$number")" "$NET" >"$root/etc/systemd/network/10-host0.network"
     rm -f "$root"/etc/ssh/ssh_host_*
-    ssh-keygen -q -A -f "$root"
+    ssh-keygen -q -A -f "$root" >/dev/null
     for home_dir in root home/core; do
         mkdir -p "$root/$home_dir/.ssh"
         cp "$DIR/ssh/id_ed25519.pub" "$root/$home_dir/.ssh/authorized_keys"
