@@ -64,7 +64,7 @@ def test_a_running_unit_is_found_again_and_no_line_is_lost(tmp_path):
             await asyncio.sleep(0.2)
             assert bench.tree("a.service").count(pid) == 1
             await bench.manager.stop("a.service")
-            assert await bench.reach("a.service", "dead", "failed") == "failed"
+            assert await bench.reach("a.service", "dead", "failed") == "dead"
             assert not alive(pid)
             printed = await bench.output("a.service", own=False)
             assert len(printed) > 30

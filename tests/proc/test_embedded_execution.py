@@ -7,6 +7,7 @@ import getpass
 import os
 import pwd
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -97,8 +98,10 @@ def test_continued_and_quoted_command_lines(tmp_path):
     [("/usr", "/usr"), ("-/nonexistent", "/"), ("~", None)],
 )
 def test_working_directory(tmp_path, setting, expected):
-    lines, _ = printed(tmp_path, f"WorkingDirectory={setting}\nExecStart=/bin/pwd")
     home = os.path.realpath(pwd.getpwuid(os.getuid()).pw_dir)
+    if setting == "~" and not Path(home).is_dir():
+        pytest.skip(f"this user's home {home} does not exist")
+    lines, _ = printed(tmp_path, f"WorkingDirectory={setting}\nExecStart=/bin/pwd")
     assert lines == [expected or home]
 
 

@@ -434,6 +434,8 @@ class Service:
     def _main_ended(self, end: Exit) -> None:
         self.main_exit = end
         result = main_result(self.run, end)
+        if end.code == "lost" and self.asked_to_stop and self.sub in STOPPING:
+            result = Result.SUCCESS  # ended as it was told to, by all we can know
         if result is not Result.SUCCESS:
             self._say(f"{self.name}: Main process exited, {end}", warning=True)
         if self._main_command is not None and self._main_command.may_fail:

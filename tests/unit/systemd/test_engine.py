@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from coreos_py.systemd.embedded.policy import Exit
 from coreos_py.systemd.embedded.states import Snapshot
 from tests.unit.systemd.world import World
 
@@ -344,3 +345,11 @@ def test_adopted_dependents_follow_a_lost_unit(world):
     world.do(world.engine.settle(world.now))
     assert (world.state("a"), world.state("b")) == ("dead", "failed")
     assert world.running("a") == []
+
+
+def test_an_adopted_unit_that_is_stopped_ends_well_though_its_status_is_lost(world):
+    adopt(world, RUN + "Restart=always\n", Snapshot("running", main_pid=77), main=77)
+    world.processes[77].kind = "stubborn"
+    world.stop("a")
+    world.reap(77, Exit("lost", 0))
+    assert (world.state("a"), world.result("a")) == ("dead", "success")
