@@ -1,0 +1,111 @@
+"""The packaged systemd units: what they say, and how they get into place."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.suite import units as work
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_every_unit_is_listed():
+    present = {path.name for path in (ROOT / "coreos_py" / "units").iterdir()}
+    assert present - {"__init__.py", "__pycache__"} == set(work.UNITS)
+
+
+def _parsed(name):
+    parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
+    parser.optionxform = str
+    parser.read_string(work.text(name, bin_dir="/opt/bin"))
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("etcd", "etcd"), ("etcd2", "etcd2"), ("fleet", "fleetd")]
+)
+def test_daemons(name, command):
+    service = _parsed(f"{name}.service")["Service"]
+    assert service["Type"] == "notify"
+    assert service["ExecStart"] == f"/opt/bin/{command}"
+    assert service["Restart"] == "always"
+    assert service["EnvironmentFile"] == f"-/etc/default/{name}"
+    assert service["CacheDirectory"]
+
+
+def test_the_socket_is_where_fleetctl_looks():
+    socket = _parsed("fleet.socket")["Socket"]
+    assert socket["ListenStream"] == "/run/fleet.sock"
+    assert socket["SocketMode"] == "0660"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd_understands_them(tmp_path):
+    for command in ("etcd", "etcd2", "fleetd"):
+        (tmp_path / command).write_text("#!/bin/sh\n")
+        (tmp_path / command).chmod(0o755)
+    for name in work.UNITS:
+        text = work.text(name, bin_dir=str(tmp_path))
+        kept = [line for line in text.splitlines() if not line.startswith("Documentation=")]
+        (tmp_path / name).write_text("\n".join(kept) + "\n")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *(tmp_path / name for name in work.UNITS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    about_ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+    assert about_ours == []
+
+
+def install(directory, names=work.UNITS, *, force=False, bin_dir="/usr/bin"):
+    said = []
+    refused = work.install(str(directory), names, bin_dir=bin_dir, force=force, say=said.append)
+    return said, refused
+
+
+def test_twice_is_once(tmp_path):
+    said, refused = install(tmp_path)
+    assert len(said) == len(work.UNITS)
+    assert refused == []
+    assert sorted(os.listdir(tmp_path)) == sorted(work.UNITS)
+    assert (tmp_path / "etcd2.service").stat().st_mode & 0o777 == 0o644
+    assert install(tmp_path) == ([], [])
+    assert len(install(tmp_path, bin_dir="/usr/local/bin")[0]) == 3  # the socket stays as it is
+
+
+def test_foreign_units_are_left_alone(tmp_path):
+    (tmp_path / "fleet.service").write_text("[Service]\nExecStart=/theirs\n")
+    (tmp_path / "etcd.service").symlink_to("/dev/null")
+    (tmp_path / "etcd2.service").symlink_to("/nonexistent/unit")
+    _, refused = install(tmp_path)
+    assert [path.rsplit("/", 1)[1] for path, _ in refused] == [
+        "etcd.service",
+        "etcd2.service",
+        "fleet.service",
+    ]
+    work.uninstall(str(tmp_path), work.UNITS, say=lambda _: None)
+    assert sorted(os.listdir(tmp_path)) == ["etcd.service", "etcd2.service", "fleet.service"]
+    assert install(tmp_path, force=True)[1] == []
+    work.uninstall(str(tmp_path), work.UNITS, say=lambda _: None)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("bin_dir", ["relative", "/a b", "/q\"", "/%", "/a\nb", ""])
+def test_paths_that_systemd_cannot_take(bin_dir):
+    with pytest.raises(CoreosError):
+        work.text("etcd.service", bin_dir=bin_dir)
+
+
+def test_unknown_unit(tmp_path):
+    with pytest.raises(CoreosError, match="no unit is called nosuch"):
+        install(tmp_path, ["etcd.service", "nosuch"])
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,181 @@
+"""What a start may cost: the modules each command line imports, and the time it takes."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from coreos_py.commands import CLI, LATER, ROWS
+from tests.support import imports
+
+# Nothing on a command line's way to its answer may need these.
+FORBIDDEN = {
+    "asyncio",
+    "click",
+    "concurrent",
+    "dataclasses",
+    "datetime",
+    "email",
+    "http",
+    "httpx",
+    "inspect",
+    "logging",
+    "pathlib",
+    "random",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "typing",
+    "urllib",
+    "uuid",
+    "yaml",
+}
+
+NOWHERE = "http://127.0.0.1:1"
+WAYS = {
+    "etcdctl get": ["etcdctl", "--no-sync", "--endpoints", NOWHERE, "get", "k"],
+    "etcdctl set": ["etcdctl", "--no-sync", "--endpoints", NOWHERE, "set", "k", "v"],
+    "etcdctl ls": ["etcdctl", "--endpoints", NOWHERE, "ls", "--recursive"],
+    "etcdctl watch": ["etcdctl", "--no-sync", "--endpoints", NOWHERE, "watch", "k"],
+    "etcdctl member list": ["etcdctl", "--endpoints", NOWHERE, "member", "list"],
+    "etcdctl cluster-health": ["etcdctl", "--endpoints", NOWHERE, "cluster-health"],
+    "fleetctl list-units": ["fleetctl", "--endpoint", NOWHERE, "list-units"],
+    "fleetctl list-machines": ["fleetctl", "--endpoint", NOWHERE, "list-machines"],
+    "fleetctl list-unit-files": ["fleetctl", "--endpoint", NOWHERE, "list-unit-files"],
+    "fleetctl cat": ["fleetctl", "--endpoint", NOWHERE, "cat", "a.service"],
+    "fleetctl start": ["fleetctl", "--endpoint", NOWHERE, "start", "a.service"],
+    "locksmithctl": ["locksmithctl", "status"],
+}
+
+# Runs one command like the archive does and tells which modules that brought.
+SPY = """\
+import os, sys
+before = set(sys.modules)
+sys.path[:0] = [sys.argv[1]]
+sys.argv[:] = sys.argv[2:]
+def end(code):
+    os.write(1, ("\\n" + " ".join(sorted(set(sys.modules) - before))).encode())
+    leave(code)
+leave, os._exit = os._exit, end
+from coreos_py.multicall import main
+main()
+"""
+
+
+def _imported(words):
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", SPY, str(imports.ROOT), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return set(done.stdout.rsplit("\n", 1)[-1].split())
+
+
+@pytest.mark.parametrize("way", sorted(WAYS))
+def test_no_heavy_module(way):
+    found = _imported(WAYS[way])
+    assert "coreos_py.multicall" in found
+    assert sorted(name for name in found if name.split(".")[0] in FORBIDDEN) == []
+
+
+# All that `etcdctl get` imports from the standard library; what is not here costs a decision.
+GET_NEEDS = {
+    "__future__",
+    "array",
+    "collections",
+    "copyreg",
+    "encodings",
+    "enum",
+    "errno",
+    "functools",
+    "gc",
+    "itertools",
+    "json",
+    "keyword",
+    "math",
+    "operator",
+    "re",
+    "reprlib",
+    "select",
+    "selectors",
+    "socket",
+    "stringprep",
+    "struct",
+    "types",
+    "unicodedata",
+    "zlib",
+}
+
+
+@pytest.mark.parametrize("way", ["etcdctl get", "etcdctl set", "fleetctl list-units"])
+def test_the_list_is_known(way):
+    found = {name.split(".")[0] for name in _imported(WAYS[way])} - {"coreos_py"}
+    assert {name for name in found if not name.startswith("_")} - GET_NEEDS == set()
+
+
+def test_every_command_line_has_a_way():
+    names = {words[0] for words in WAYS.values()}
+    assert {row.name for row in ROWS if row.kind == CLI} <= names
+
+
+def test_later_commands_load_next_to_nothing():
+    (row, *_) = [row for row in ROWS if row.kind == LATER]
+    ours = {name for name in _imported([row.name]) if name.startswith("coreos_py")}
+    assert ours == {
+        "coreos_py",
+        "coreos_py.base",
+        "coreos_py.base.errors",
+        "coreos_py.cli",
+        "coreos_py.cli.later",
+        "coreos_py.commands",
+        "coreos_py.multicall",
+    }
+
+
+def _times(argvs, rounds):
+    """Median wall time of each command, run in turns so that a busy moment meets all of them."""
+    spent = [[] for _ in argvs]
+    for _ in range(rounds):
+        for at, argv in enumerate(argvs):
+            start = time.perf_counter()
+            subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                env={"PATH": os.environ["PATH"]},
+            )
+            spent[at].append(time.perf_counter() - start)
+    return [statistics.median(times) for times in spent]
+
+
+# Command, and how many times the bare interpreter's start it may take.
+BUDGETS = [
+    (["locksmithctl"], 2.6),
+    (WAYS["etcdctl get"], 4.0),
+    (WAYS["fleetctl list-units"], 4.5),
+    (["coreos", "list"], 7.0),
+]
+
+
+@pytest.mark.proc
+def test_start_up_budget(archive):
+    bare = ["/usr/bin/python3", "-IS", "-c", "pass"]
+    paths = [[str(archive.parent / "bin" / words[0]), *words[1:]] for words, _ in BUDGETS]
+    base, *times = _times([bare, *paths], rounds=15)
+    ratios = {
+        " ".join(words[:1] + words[-2:]): (round(spent / base, 2), limit)
+        for (words, limit), spent in zip(BUDGETS, times, strict=True)
+    }
+    assert {name: ratio for name, ratio in ratios.items() if ratio[0] > ratio[1]} == {}
