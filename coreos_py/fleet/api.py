@@ -92,7 +92,7 @@ class API:
         if not slash:
             return self._collection(request, resource, query)
         if resource == "units":
-            return self._unit(request, item)
+            return self._unit(request, item, query)
         if resource == "state":
             if request.method != "GET":
                 return failure(405, "only GET supported against this resource")
@@ -130,9 +130,9 @@ class API:
             )
         return failure(404)
 
-    def _unit(self, request: Request, name: str) -> Answer | Response:
+    def _unit(self, request: Request, name: str, query: dict[str, list[str]]) -> Answer | Response:
         if request.method == "GET":
-            return self._units.get(name)
+            return self._units.get(name, fresh="x-fresh" in query)
         if request.method == "DELETE":
             return self._units.destroy(name)
         if request.method == "PUT":

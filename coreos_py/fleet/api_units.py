@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from coreos_py.base.gojson import quote
 from coreos_py.base.unitfile import UnitFile, UnitNameError, name_info, validate_name
 from coreos_py.fleet import requirements, schema
 from coreos_py.fleet.api_reply import empty, failure, ok
-from coreos_py.fleet.job import INACTIVE, current_state, parse_state
+from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED, current_state, parse_state
 from coreos_py.fleet.registry import BadRecord
 from coreos_py.fleet.requirements import RequirementsError
 from coreos_py.fleet.schema import BadRequest, PageToken
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NO_UNIT = "unit does not exist"
+# fleetctl 1.0.0's restart asks for "loaded", then waits for "launched" at its first poll 250 ms
+# later: it relies on fleetd being slow and hangs otherwise.
+_ECHO_S = 0.4
 
 
 class UnitResource:
@@ -34,6 +38,7 @@ class UnitResource:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._stopping: dict[str, float] = {}
 
     async def list(self, token: PageToken) -> Response:
         """Return one page of all units."""
@@ -47,13 +52,18 @@ class UnitResource:
         ]
         return ok(_page(items, token, total=len(units)))
 
-    async def get(self, name: str) -> Response:
-        """Return one unit; a global one has no current state."""
+    async def get(self, name: str, *, fresh: bool = False) -> Response:
+        """Return one unit; a global one has no current state.
+
+        A unit just told to stop counts as launched a little longer, unless `fresh` is asked for.
+        """
         unit = await self._registry.unit(name)
         if unit is None:
             return failure(404, NO_UNIT)
         if unit.is_global:
             return ok(_entity(unit, state=""))
+        if not fresh and time.monotonic() < self._stopping.get(name, 0.0):
+            return ok(_entity(unit, state=LAUNCHED))
         states = await self._registry.states_of(name) if unit.machine_id else {}
         return ok(_entity(unit, state=current_state(unit, has_state=unit.machine_id in states)))
 
@@ -94,7 +104,7 @@ class UnitResource:
                 return failure(400, str(err))
         if known is None or (body.options and file != known.file):
             return await self._create(name, file, state=body.desired_state)
-        return await self._update(name, state=body.desired_state)
+        return await self._update(known, state=body.desired_state)
 
     async def _create(self, name: str, file: UnitFile, *, state: str) -> Response:
         try:
@@ -105,7 +115,8 @@ class UnitResource:
         await self._registry.create_unit(name, file, target_state=target_state)
         return empty(201)
 
-    async def _update(self, name: str, *, state: str) -> Response:
+    async def _update(self, known: Unit, *, state: str) -> Response:
+        name = known.name
         if not state:
             return failure(409, "must provide DesiredState to update existing unit")
         info = name_info(name)
@@ -115,8 +126,15 @@ class UnitResource:
             parse_state(state)
         except ValueError as err:
             return failure(400, str(err))
+        if state == LOADED and known.heartbeat and known.heartbeat == known.machine_id:
+            self._keep_launched(name)
         await self._registry.set_target_state(name, state)
         return empty(204)
+
+    def _keep_launched(self, name: str) -> None:
+        now = time.monotonic()
+        self._stopping = {key: until for key, until in self._stopping.items() if until > now}
+        self._stopping[name] = now + _ECHO_S
 
 
 class StateResource:

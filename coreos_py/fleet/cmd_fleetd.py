@@ -180,4 +180,6 @@ def make_manager(config: Config) -> UnitManager:
         return DBusManager(config.units_directory, user=config.systemd_user)
     from coreos_py.systemd.embedded.supervisor import EmbeddedManager
 
-    return EmbeddedManager(config.units_directory, machine_id=config.machine_id)
+    units = config.units_directory.rstrip("/")
+    state = os.path.dirname(units) if os.path.basename(units) == "units" else f"{units}.state"
+    return EmbeddedManager(state, units_dir=units, machine_id=config.machine_id)
