@@ -87,6 +87,11 @@ class Store:
         assert type(node) is File
         return Event(ev.GET, node, None, self.index, now_ns)
 
+    def peek(self, path: str) -> File | None:
+        """The file at a clean path, None if there is none; not counted as a read."""
+        node = self._nodes.get(path)
+        return node if type(node) is File else None
+
     def watch(
         self,
         path: str,
