@@ -11,7 +11,7 @@ from typing import Any
 YEAR_2000_NS = 946_684_800 * 10**9
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not a failure of the model
+class Refused(Exception):
     """code, cause, index"""
 
 
@@ -146,7 +146,7 @@ class Model:
         return self._remove("compareAndDelete", path, False)
 
     def expire(self, cutoff):
-        told = []
+        told: list[dict[str, Any]] = []
         while True:
             due = [
                 (node["expire"], key)

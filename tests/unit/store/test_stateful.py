@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from coreos_py.base.errors import StoreError
 from coreos_py.base.gotime import SECOND_NS, format_ns
+from coreos_py.store.event import Event
 from coreos_py.store.store import Store
 from tests.unit.store.model import Model, Refused
 from tests.unit.store.v2 import NOW_NS
@@ -20,6 +21,16 @@ PATHS = st.sampled_from(["/1" + name for name in NAMES] + ["/1", "/", "/0/m", "/
 VALUES = st.sampled_from(["", "x", "y", "\udcff<\u2028"])
 TTLS = st.sampled_from([None, None, None, 0, 1, 2, 5, -2 * 10**9])
 CAPACITY = 12
+
+
+def verdict(call: Any) -> Any:
+    """What the call returns, or (code, cause, index) of its refusal."""
+    try:
+        return call()
+    except StoreError as error:
+        return error.code, error.cause, error.index
+    except Refused as refused:
+        return refused.args
 
 
 class Session(RuleBasedStateMachine):
@@ -37,18 +48,11 @@ class Session(RuleBasedStateMachine):
 
     def both(self, ours, naive):
         """Run both; they must refuse alike or tell the same event."""
-        expected: Any
-        try:
-            expected = naive()
-        except Refused as refused:
-            expected = refused.args
-        try:
-            event = ours()
-        except StoreError as error:
-            assert (error.code, error.cause, error.index) == expected
-            return
-        assert isinstance(expected, dict), expected
-        self.same_event(event, expected)
+        expected, got = verdict(naive), verdict(ours)
+        if isinstance(got, Event) and isinstance(expected, dict):
+            self.same_event(got, expected)
+        else:
+            assert got == expected
 
     def same_event(self, event, expected):
         assert event.etcd_index == expected["index"]
@@ -176,23 +180,20 @@ class Session(RuleBasedStateMachine):
     )
     def watch(self, path, recursive, stream, back, direct):
         since = 0 if back is None else max(1, self.model.index - back)
-        try:
-            naive = self.model.watch(path, recursive, stream, since)
-        except Refused as refused:
-            naive = refused.args
         heard: list[int] = []
-        try:
-            watcher = self.store.watch(
+        naive = verdict(lambda: self.model.watch(path, recursive, stream, since))
+        watcher = verdict(
+            lambda: self.store.watch(
                 path,
                 recursive=recursive,
                 stream=stream,
                 since_index=since,
                 notify=(lambda event: heard.append(event.etcd_index)) if direct else None,
             )
-        except StoreError as error:
-            assert (error.code, error.cause, error.index) == naive
+        )
+        if not isinstance(naive, dict):
+            assert watcher == naive
             return
-        assert isinstance(naive, dict), naive
         assert watcher.start_index == self.model.index
         self.watching.append((watcher, naive, heard))
 
@@ -221,20 +222,15 @@ class Session(RuleBasedStateMachine):
 
     @invariant()
     def trees_are_the_same(self):
-        event = self.store.get("/", recursive=True, sort=True, now_ns=self.now_ns)
-        assert event.etcd_index == self.model.index
-        assert json.loads(event.to_line(""))["node"] == self.listing("/")
-        for path in ("/1/a/_h", "/1/_h", "/1/a"):
-            try:
-                expected = self.listing(path)
-            except Refused as refused:
-                expected = refused.args
-            try:
-                event = self.store.get(path, recursive=True, sort=True, now_ns=self.now_ns)
-            except StoreError as error:
-                assert (error.code, error.cause, error.index) == expected
-            else:
-                assert json.loads(event.to_line(""))["node"] == expected
+        assert self.store.index == self.model.index
+        for path in ("/", "/1/a/_h", "/1/_h", "/1/a"):
+            assert verdict(lambda path=path: self.read(path)) == verdict(
+                lambda path=path: self.listing(path)
+            )
+
+    def read(self, path):
+        event = self.store.get(path, recursive=True, sort=True, now_ns=self.now_ns)
+        return json.loads(event.to_line(""))["node"]
 
     def listing(self, path):
         node = self.model.get(path)
