@@ -226,38 +226,54 @@ def tune(sock: socket.socket) -> None:
 
 def _connect_unix(path: str, deadline: float | None) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _arm(sock, deadline)
-        sock.connect(path)
-    except OSError as exc:
-        sock.close()
-        raise _translate(exc, f"dial unix {path}: connect") from exc
+    _open(sock, path, deadline, f"dial unix {path}")
     return sock
 
 
-def _connect_tcp(host: str, port: int, deadline: float | None) -> socket.socket:
+def _open(sock: socket.socket, address: object, deadline: float | None, what: str) -> None:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as exc:
-        raise TransportError(f"dial tcp: lookup {host}: no such host") from exc
+        _arm(sock, deadline)
+        sock.connect(address)  # type: ignore[arg-type]  # its type depends on the family
+    except OSError as exc:
+        sock.close()
+        raise _translate(exc, f"{what}: connect") from exc
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _connect_tcp(host: str, port: int, deadline: float | None) -> socket.socket:
     first: TransportError | None = None
-    for family, kind, proto, _name, address in found:
-        sock = socket.socket(family, kind, proto)
+    for family, address in resolve(host, port):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
         try:
             tune(sock)
-            _arm(sock, deadline)
-            sock.connect(address)
-        except OSError as exc:
-            sock.close()
-            shown = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
-            error = _translate(exc, f"dial tcp {shown}:{port}: connect")
-            if isinstance(error, TimedOut):
-                raise error from exc
-            first = first or error
+            _open(sock, address, deadline, f"dial tcp {shown}:{port}")
+        except TimedOut:
+            raise
+        except TransportError as exc:
+            first = first or exc
         else:
             return sock
     assert first is not None
     raise first
+
+
+def resolve(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+    """Addresses to try, as (family, address). A literal IPv4 address needs no resolver."""
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+        return [(socket.AF_INET, (host, port))]
+    except OSError:
+        pass
+    try:
+        # As bytes: the idna codec and its tables would cost 2 ms, and names here are ASCII.
+        name = host.encode("ascii")
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        raise TransportError(f"dial tcp: lookup {host}: no such host") from exc
+    return [(item[0], (str(item[4][0]), port)) for item in found]
 
 
 def _arm(sock: socket.socket, deadline: float | None) -> None:

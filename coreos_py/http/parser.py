@@ -18,12 +18,12 @@ from coreos_py.http.framing import (
     ParseError,
     content_length,
     is_chunked,
+    is_token,
     parse_fields,
 )
 from coreos_py.http.message import Request, check_target
 
 _METHODS = {m.encode(): m for m in ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH")}
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIRST_BYTE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]|\r(?:\n|\Z)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _VERSION = re.compile(rb"HTTP/\d\.\d")
@@ -175,7 +175,7 @@ class RequestParser:
         raw_method, target, version = parts
         method = _METHODS.get(raw_method)
         if method is None:
-            if not _TOKEN.fullmatch(raw_method):
+            if not is_token(raw_method):
                 raise ParseError(400)
             method = raw_method.decode()
         if version == b"HTTP/1.1":

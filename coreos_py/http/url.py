@@ -6,11 +6,8 @@ Pure. `Endpoint` is where to connect plus the path prefix; targets are built by 
 
 from __future__ import annotations
 
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
-_PATH_SAFE = _UNRESERVED | frozenset(b"$&+,/:;=@")
-_PATH_TABLE = [chr(b) if b in _PATH_SAFE else f"%{b:02X}" for b in range(256)]
-_QUERY_TABLE = [chr(b) if b in _UNRESERVED else f"%{b:02X}" for b in range(256)]
-_QUERY_TABLE[0x20] = "+"
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
+_PATH_SAFE = _UNRESERVED + b"$&+,/:;=@"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -81,12 +78,20 @@ def _host_port(text: str, authority: str, default: int) -> tuple[str, int]:
 
 def escape_path(path: str) -> str:
     """A path as Go's URL.String writes it."""
-    return "".join([_PATH_TABLE[b] for b in path.encode("utf-8", "surrogateescape")])
+    return _escape(path, _PATH_SAFE)
 
 
 def escape_query(text: str) -> str:
     """One query or form component as Go's QueryEscape writes it."""
-    return "".join([_QUERY_TABLE[b] for b in text.encode("utf-8", "surrogateescape")])
+    return _escape(text, _UNRESERVED + b" ").replace(" ", "+")
+
+
+def _escape(text: str, safe: bytes) -> str:
+    raw = text.encode("utf-8", "surrogateescape")
+    odd = set(raw.translate(None, safe))
+    if not odd:
+        return text
+    return "".join([f"%{byte:02X}" if byte in odd else chr(byte) for byte in raw])
 
 
 def encode_query(pairs: list[tuple[str, str]]) -> str:

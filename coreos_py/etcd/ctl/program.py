@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 from coreos_py.cli import grammar
@@ -213,7 +212,6 @@ COMMANDS = (
 )
 
 _TAKES_VALUE = ("set", "mk", "update")
-_FLAG_LIKE = re.compile(r"--?[A-Za-z][A-Za-z0-9-]*(=.*)?", re.DOTALL)
 
 
 class Etcdctl(Program):
@@ -238,7 +236,7 @@ def _dashed_value(command: Command, words: list[str]) -> grammar.Parsed | None:
     odd = [
         i
         for i, word in enumerate(words)
-        if word.startswith("-") and word != "--" and not _FLAG_LIKE.fullmatch(word)
+        if word.startswith("-") and word != "--" and not _flag_like(word)
     ]
     if len(odd) != 1 or "--" in words:
         return None
@@ -251,6 +249,12 @@ def _dashed_value(command: Command, words: list[str]) -> grammar.Parsed | None:
         return None
     parsed.args.append(words[odd[0]])
     return parsed
+
+
+def _flag_like(word: str) -> bool:
+    """One or two dashes, a letter, then letters, digits and dashes up to an optional `=`."""
+    name = word.removeprefix("-").removeprefix("-").partition("=")[0]
+    return name[:1].isalpha() and name.isascii() and name.replace("-", "a").isalnum()
 
 
 PROGRAM = Etcdctl(
