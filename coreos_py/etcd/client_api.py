@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coreos_py.base.errors import StoreError
 from coreos_py.etcd import keys_request, replies
 from coreos_py.etcd.admin_api import AdminAPI
+from coreos_py.etcd.auth.api import AuthAPI
+from coreos_py.etcd.auth.gate import Gate
+from coreos_py.etcd.auth.passwords import Passwords
 from coreos_py.etcd.keys_api import KeysAPI
 from coreos_py.etcd.members_api import MembersAPI
 from coreos_py.http.exchange import Pending
@@ -26,8 +30,12 @@ class ClientAPI:
 
     def __init__(self, server: Server, *, cors: tuple[str, ...]) -> None:
         self._origins = frozenset(cors)
-        self._keys = KeysAPI(server)
-        self._members = MembersAPI(server)
+        passwords = Passwords()
+        cluster_header = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
+        gate = Gate(server.store, passwords, cluster_header=cluster_header)
+        self._keys = KeysAPI(server, gate)
+        self._members = MembersAPI(server, gate)
+        self._auth = AuthAPI(server, gate, passwords)
         self._admin = AdminAPI(server)
 
     def handle(self, request: Request) -> Response | Pending:
@@ -82,11 +90,13 @@ class ClientAPI:
             return self._keys.handle(request, path, query=query, extra=extra)
         if path.startswith("/v2/members/") or path == "/v2/members":
             return self._members.handle(request, path, extra=extra)
+        if path.startswith("/v2/auth/"):
+            return self._auth.handle(request, path, extra=extra)
         return self._admin.handle(request, path, extra=extra)
 
 
 def _is_form(request: Request) -> bool:
-    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
-    if request.method not in ("PUT", "POST", "PATCH"):
-        return False
-    return keys_request.media_type(content_type)[0] == keys_request.FORM_TYPE
+    try:
+        return keys_request.is_form(request.headers.get(b"content-type", b""))
+    except StoreError:
+        return False  # the handler will say what is wrong with the header

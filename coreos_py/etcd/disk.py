@@ -1,20 +1,25 @@
-"""The disk of one member: its log, its snapshots, and the thread that waits for fdatasync.
+"""The disk of one member: its log, its snapshots, and the thread that waits for slow disks.
 
-Writes go to the kernel from the event loop; only waiting for the platter happens in the thread, so
-the loop parses the next requests meanwhile. A failure is final: it is reported once, nothing is
-acknowledged after it, and the process must end.
+Writes go to the kernel from the event loop; waiting for a slow fdatasync happens in the thread, so
+that the loop parses the next requests meanwhile. A failure is final: it is reported once, nothing
+is acknowledged after it, and the process must end.
 """
 
 from __future__ import annotations
 
 import threading
 from queue import SimpleQueue
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcd import wal_files
 from coreos_py.etcd.snap import SNAP_SUFFIX, read_snapshot
 from coreos_py.raft.types import Snapshot, SnapshotMeta
+
+FAST_SYNC_S = 0.001
+SLOW_SYNC_S = 0.004
+RETRY_SYNCS = 64
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,6 +50,8 @@ class Disk:
         self._loop = loop
         self._on_failure = on_failure
         self._failed = False
+        self._syncs = 0
+        self._sync_s = 0.0
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="wal-sync", daemon=True)
         self._thread.start()
@@ -53,13 +60,21 @@ class Disk:
         """Hand one batch to the kernel; CoreosError if it does not take it."""
         self._wal.save(hard_state, entries, sync=False)
 
-    def sync(self, done: Done) -> None:
-        """Make what was appended durable, then call `done` on the loop."""
-        self._jobs.put((self._wal.sync, done))
+    def sync(self, done: Done) -> bool:
+        """Make what was appended durable: True if it is; else `done` will be called on the loop.
 
-    def sync_now(self) -> None:
-        """The same while the loop waits."""
+        A disk that needs less than a millisecond is waited for: handing over to a thread and back
+        takes as long. A slower one is left to the thread, but for a try now and then.
+        """
+        self._syncs += 1
+        if self._sync_s > FAST_SYNC_S and self._syncs % RETRY_SYNCS:
+            self._jobs.put((self._wal.sync, done))
+            return False
+        start_s = perf_counter()
         self._wal.sync()
+        took_s = min(perf_counter() - start_s, SLOW_SYNC_S)
+        self._sync_s += (took_s - self._sync_s) / 4
+        return True
 
     def receive_snapshot(self, snapshot: Snapshot, done: Done) -> None:
         """Store a leader's snapshot in the thread, then call `done` on the loop."""

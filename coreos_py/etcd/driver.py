@@ -147,17 +147,20 @@ class Driver:
             self._out = ready
             self._disk.receive_snapshot(ready.snapshot, self._snapshot_saved)
             return False
-        if ready.entries or ready.hard_state is not None:
-            self._disk.append(ready.hard_state, ready.entries)
         if not ready.must_sync:
             self._finish(ready)
+            if ready.hard_state is not None:  # only a commit index: nobody waits for that
+                self._disk.append(ready.hard_state, ready.entries)
             return True
-        self._out = ready
-        self._disk.sync(self._saved)
+        self._disk.append(ready.hard_state, ready.entries)
         if self.node.role == Role.LEADER:
             self._sent_early = True
             machine.send(ready.messages)
         self._apply_durable(ready)
+        if self._disk.sync(self._saved):
+            self._finish(ready)
+            return True
+        self._out = ready
         return False
 
     def _apply_durable(self, ready: Ready) -> None:
@@ -173,7 +176,7 @@ class Driver:
             self._machine.apply(committed)
 
     def _snapshot_saved(self) -> None:
-        ready = self._out
+        ready, self._out = self._out, None
         if ready is None or self._stopped:
             return
         assert ready.snapshot is not None
@@ -184,7 +187,9 @@ class Driver:
             self._stopped = True
             self._fatal(error)
             return
-        self._disk.sync(self._saved)
+        self._out = ready
+        if self._disk.sync(self._saved):
+            self._saved()
 
     def _saved(self) -> None:
         ready, self._out = self._out, None

@@ -16,6 +16,7 @@ from coreos_py.http.message import Request, Response
 
 if TYPE_CHECKING:
     from coreos_py.etcd import pb
+    from coreos_py.etcd.auth.gate import Gate
     from coreos_py.etcd.server import Server
     from coreos_py.store.event import Event
     from coreos_py.store.watch import Watcher
@@ -28,10 +29,10 @@ _LOGGED = frozenset(("PUT", "POST", "DELETE"))
 class KeysAPI:
     """Answers requests below /v2/keys. `path` is decoded and clean."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, gate: Gate) -> None:
         self._server = server
+        self._gate = gate
         self._store = server.store
-        self._stats = server.store.stats
         self._propose = server.propose
         self.cluster_header = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
         self._head = replies.JSON_TYPE + self.cluster_header
@@ -44,18 +45,26 @@ class KeysAPI:
         if method not in _METHODS:
             return replies.not_allowed("HEAD", "GET", "PUT", "POST", "DELETE")
         server = self._server
-        # etcd 2.3.8 looks up whether auth is enabled and counts it as a read of its store.
         try:
             parsed = keys_request.parse(
                 method,
                 path,
                 query=query,
-                content_type=request.headers.get(b"content-type", b"").decode("latin-1"),
+                content_type=request.headers.get(b"content-type", b""),
                 body=request.body,
                 request_id=server.next_id() if method != "GET" else 0,
                 now_ns=time_ns(),
             )
-            self._stats.gets_fail += 1
+            if self._gate.is_on():
+                refusal = self._gate.check_key(
+                    request,
+                    path[len(PREFIX) :],
+                    recursive=parsed.recursive,
+                    extra=extra,
+                    again=lambda: self.handle(request, path, query=query, extra=extra),
+                )
+                if refusal is not None:
+                    return refusal
             if method in _LOGGED:
                 reply = KeyReply(self, extra)
                 self._propose(parsed, reply.done)

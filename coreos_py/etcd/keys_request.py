@@ -45,7 +45,7 @@ def parse(
     path: str,
     *,
     query: bytes,
-    content_type: str,
+    content_type: bytes,
     body: bytes,
     now_ns: int,
     request_id: int = 0,
@@ -56,10 +56,8 @@ def parse(
     """
     store_path = STORE_PREFIX + path[len(PREFIX) :].rstrip("/")
     form: Form = {}
-    if body and method in _BODY_METHODS and _is_form(content_type):
+    if method in _BODY_METHODS and is_form(content_type) and body:
         form = _body_form(body)
-    elif content_type and method in _BODY_METHODS:
-        _is_form(content_type)
     if query:
         for name, value in _parse_query(query).items():
             form.setdefault(name, value)
@@ -268,18 +266,22 @@ def _bad_escape(data: bytes) -> Never:
     raise StoreError(INVALID_FORM, f'invalid URL escape "{text}"')
 
 
-_KNOWN_TYPES: dict[str, bool] = {FORM_TYPE: True, "": False, "application/json": False}
+_FORM_TYPES: dict[bytes, bool] = {}
+_FORM_TYPES_MAX = 64
 
 
-def _is_form(content_type: str) -> bool:
+def is_form(content_type: bytes) -> bool:
     """True for a form; StoreError where Go's mime parser refuses the header."""
-    known = _KNOWN_TYPES.get(content_type)
+    known = _FORM_TYPES.get(content_type)
     if known is not None:
         return known
-    kind, problem = media_type(content_type)
+    kind, problem = media_type(content_type.decode("latin-1")) if content_type else ("", "")
     if problem:
         raise StoreError(INVALID_FORM, problem)
-    return kind == FORM_TYPE
+    if len(_FORM_TYPES) >= _FORM_TYPES_MAX:
+        _FORM_TYPES.clear()
+    _FORM_TYPES[content_type] = found = kind == FORM_TYPE
+    return found
 
 
 def media_type(text: str) -> tuple[str, str]:

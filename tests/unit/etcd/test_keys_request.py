@@ -15,7 +15,7 @@ S = 1_000_000_000
 
 def parse(method, path="/v2/keys/foo", *, query=b"", body=b"", content_type=FORM):
     return keys_request.parse(
-        method, path, query=query, content_type=content_type, body=body, now_ns=NOW
+        method, path, query=query, content_type=content_type.encode(), body=body, now_ns=NOW
     )
 
 
