@@ -289,13 +289,16 @@ def test_killed_at_any_moment_a_unit_never_runs_twice(tmp_path):
                 str(tmp_path / "state"),
                 "a.service",
                 str(source),
-                stdout=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             )
-            await asyncio.sleep(0.15 + chance.random() * 0.3)
-            await kill(driver)
+            assert driver.stdout is not None
+            assert await driver.stdout.readline() == b"set\n"
+            await asyncio.sleep(chance.random() * 0.08)
+            driver.send_signal(signal.SIGKILL)
+            await driver.communicate()
         async with Bench(tmp_path) as bench:
-            await bench.manager.start("a.service")
+            await bench.run("a.service", source.read_text())
             await bench.reach("a.service", "running")
             assert len(bench.tree("a.service")) == 1
 

@@ -98,6 +98,7 @@ from coreos_py.systemd.embedded.supervisor import EmbeddedManager
 
 async def main(state_dir, *units):
     manager = EmbeddedManager(state_dir, machine_id="m" * 32)
+    print("set", flush=True)
     await manager.open()
     for name, path in zip(units[::2], units[1::2]):
         with open(path, "rb") as file:
@@ -124,8 +125,8 @@ async def separate_manager(directory: Path, units):
     )
     try:
         assert driver.stdout is not None
-        line = await asyncio.wait_for(driver.stdout.readline(), PATIENCE_S)
-        assert line == b"ready\n"
+        lines = [await asyncio.wait_for(driver.stdout.readline(), PATIENCE_S) for _ in range(2)]
+        assert lines == [b"set\n", b"ready\n"]
         yield driver
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -7,13 +7,12 @@ to disk: after a power cut the boot id differs and nothing in it counts.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from typing import NamedTuple
 
-from coreos_py.base.atomic import write_all
 from coreos_py.systemd.embedded.states import Snapshot
+from coreos_py.systemd.files import remove_file, replace_file
 
 
 class Record(NamedTuple):
@@ -34,24 +33,11 @@ def save(directory: str, record: Record) -> None:
     replace_file(path, json.dumps(fields).encode(), mode=0o600)
 
 
-def replace_file(path: str, data: bytes, *, mode: int) -> None:
-    """Write a file that readers see whole or not at all; not synced to disk."""
-    head, tail = os.path.split(path)
-    temporary = os.path.join(head, f".{tail}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
-        os.fchmod(fd, mode)
-        write_all(fd, data)
-    finally:
-        os.close(fd)
-    os.replace(temporary, path)
-
-
 def load_all(directory: str) -> list[Record]:
     """Every readable record; a torn one is as good as none."""
     found = []
     for name in sorted(os.listdir(directory)):
-        if name.startswith("."):
+        if name.endswith(".tmp"):
             continue
         try:
             with open(os.path.join(directory, name), encoding="utf-8") as file:
@@ -65,5 +51,4 @@ def load_all(directory: str) -> list[Record]:
 
 def remove(directory: str, unit: str) -> None:
     """Forget the unit's run."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(directory, unit))
+    remove_file(os.path.join(directory, unit))

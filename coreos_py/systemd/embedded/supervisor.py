@@ -8,7 +8,6 @@ manager takes them over instead of starting them twice.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from coreos_py.base import unitfile
 from coreos_py.base.atomic import private_dir
 from coreos_py.base.errors import ConfigError
-from coreos_py.systemd import journal
+from coreos_py.systemd import files, journal
 from coreos_py.systemd.embedded import launch, process, records
 from coreos_py.systemd.embedded.directives import define
 from coreos_py.systemd.embedded.runner import Runner
@@ -105,7 +104,7 @@ class EmbeddedManager:
         _check_name(name)
         text = unit.serialise().encode("utf-8", "surrogateescape")
         try:
-            records.replace_file(self._unit_path(name), text, mode=0o644)
+            files.replace_file(self._unit_path(name), text, mode=0o644)
         except OSError as error:
             message = f"cannot write {self._unit_path(name)}: {error.strerror}"
             raise UnitManagerError(name, message) from None
@@ -124,7 +123,7 @@ class EmbeddedManager:
             await self._until_down(name)
         finally:
             if name in self._leaving:
-                _remove(self._unit_path(name))
+                files.remove_file(self._unit_path(name))
                 self._leave(name)
 
     async def start(self, name: str) -> None:
@@ -256,18 +255,12 @@ class EmbeddedManager:
             raise ConfigError(f"{self._state_dir}: another unit manager is running there") from None
 
     def _read_units(self) -> None:
-        for name in sorted(os.listdir(self._units_dir)):
-            path = self._unit_path(name)
-            if name.startswith(".") or not unitfile.is_recognised_type(name):
-                continue
-            try:
-                with open(path, "rb") as file:
-                    unit = unitfile.parse(file.read())
-                _check_name(name)
-            except (OSError, unitfile.UnitFileError, UnitManagerError) as error:
-                log.warning("%s: not read: %s", path, error)
-                continue
-            self._hold(name, unit)
+        for name in files.unit_names(self._units_dir):
+            unit = files.read_unit(self._unit_path(name))
+            if unit is None or len(name) > NAME_BYTES_MAX:
+                log.warning("%s: not a unit file, ignored", self._unit_path(name))
+            else:
+                self._hold(name, unit)
 
     def _recover(self) -> None:
         runner = self._runner
@@ -298,8 +291,3 @@ def _check_name(name: str) -> None:
     if len(name.encode()) > NAME_BYTES_MAX:
         message = f"unit name exceeds the maximum length here ({NAME_BYTES_MAX})"
         raise UnitManagerError(name, message)
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
