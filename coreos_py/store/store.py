@@ -343,8 +343,8 @@ class Store:
         try:
             path = clean(path)
             old = self._nodes.get(path)
-            if refresh or old is None:
-                old = self._find_for_set(path, must_exist=refresh)
+            if refresh and old is None:
+                old = self._tree.find(path, index=self.index)
             if refresh and type(old) is File:
                 value = old.value
             event = self._place(
@@ -448,14 +448,6 @@ class Store:
         self._history.append(event)
         if self._hub.groups and not event.refresh:
             self._hub.notify(event, removed)
-
-    def _find_for_set(self, path: str, *, must_exist: bool) -> File | Directory | None:
-        try:
-            return self._tree.find(path, index=self.index)
-        except StoreError as error:
-            if error.code == NOT_DIR or must_exist:
-                raise
-            return None
 
     def _find_file(self, path: str) -> File:
         node = self._tree.find(path, index=self.index)

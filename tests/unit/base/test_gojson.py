@@ -73,7 +73,7 @@ def test_any_bytes_can_be_quoted(data):
     assert json.loads(literal).replace("\ufffd", "?") == kept.decode().replace("\ufffd", "?")
 
 
-DUMPED = [
+DUMPED: list[tuple[object, str]] = [
     (None, "null"),
     (True, "true"),
     (False, "false"),
