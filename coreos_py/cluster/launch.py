@@ -17,15 +17,15 @@ Report = Callable[[str], None]
 
 def found(directory: str, *, count: int, agent_ttl: str, metadata: list[str]) -> spec.Cluster:
     """Makes the cluster's directory and description; nothing is started."""
-    state.prepare(directory)
     cluster = spec.found(
         count,
-        network=free_network(count),
+        network=free_network(min(count, spec.MACHINES_MAX)),
         machine_ids=[uuid.uuid4().hex for _ in range(count)],
         token=f"coreos-cluster-{uuid.uuid4().hex}",
         agent_ttl=agent_ttl,
         metadata=metadata,
     )
+    state.prepare(directory)
     programs.place(directory)
     state.save(directory, cluster)
     return cluster

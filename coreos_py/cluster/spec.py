@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from coreos_py.base import durations
 from coreos_py.base.errors import ConfigError
 
 CLIENT_PORT = 2379
@@ -16,6 +17,7 @@ PEER_PORT = 2380
 FLEET_PORT = 49153
 PORTS = (CLIENT_PORT, PEER_PORT, FLEET_PORT)
 MACHINES_MAX = 64
+AGENT_TTL_MIN_NS = 3 * durations.SECOND  # etcd expires in half seconds, agents beat at a half of it
 NETWORKS = tuple(f"127.17.{third}" for third in range(8, 200))
 
 
@@ -73,6 +75,7 @@ def found(
     """A new cluster of `count` machines that know each other from the start."""
     if not 1 <= count <= MACHINES_MAX:
         raise ConfigError(f"a local cluster has 1 to {MACHINES_MAX} machines, not {count}")
+    _check_ttl(agent_ttl)
     numbers = range(1, count + 1)
     members = ",".join(
         f"core-{number:02d}=http://{address(network, number)}:{PEER_PORT}" for number in numbers
@@ -103,6 +106,15 @@ def joined(cluster: Cluster, *, machine_id: str, members: dict[str, list[str]]) 
         number, machine_id, ip, machine_metadata(number, []), ",".join(urls), "existing"
     )
     return cluster._replace(machines=(*cluster.machines, machine))
+
+
+def _check_ttl(text: str) -> None:
+    try:
+        ttl_ns = durations.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"agent TTL {text!r} is not a duration", hint="6s, 1m30s") from error
+    if ttl_ns < AGENT_TTL_MIN_NS:
+        raise ConfigError(f"agent TTL {text!r} is shorter than 3s")
 
 
 def address(network: str, number: int) -> str:
