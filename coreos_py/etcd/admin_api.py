@@ -92,17 +92,11 @@ class AdminAPI:
         """The reply to a request at a clean, decoded path."""
         route = self._routes.get(path)
         if route is None:
-            return self._elsewhere(path)
+            return replies.not_found()
         methods, handler = route
         if request.method not in methods.split(","):
             return replies.not_allowed(*methods.split(","))
         return handler(request, extra)
-
-    def _elsewhere(self, path: str) -> Response:
-        if path.startswith("/v2/auth/"):
-            text = "auth is not available in this version"
-            return replies.message(501, text)
-        return replies.not_found()
 
     def _health(self, _request: Request, extra: bytes) -> Response | Pending:
         if not self._server.leader:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from coreos_py.etcd.auth.gate import Gate
     from coreos_py.etcd.server import Server
     from coreos_py.store.event import Event
 
 PREFIX = "/v2/members"
+_WRITES = ("POST", "DELETE", "PUT")
 
 log = logging.getLogger("etcdhttp")
 
@@ -48,12 +51,18 @@ def describe(member: Member) -> dict[str, Any]:
 class MembersAPI:
     """Answers requests at and below /v2/members."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, gate: Gate) -> None:
         self._server = server
+        self._gate = gate
         self._headers = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
 
     def handle(self, request: Request, path: str, *, extra: bytes) -> Response | Pending:
         """The reply, or a Pending for a change."""
+        if request.method in _WRITES and self._gate.is_on():
+            again = partial(self.handle, request, path, extra=extra)
+            refusal = self._gate.check_root(request, path, extra=extra, again=again)
+            if refusal is not None:
+                return refusal
         word = path.removeprefix(PREFIX).removeprefix("/")
         try:
             match request.method:

@@ -210,7 +210,7 @@ class Gate:
 def parse_basic(header: bytes) -> tuple[str, bytes] | None:
     """User and password of a Basic Authorization header, None if it is none."""
     scheme, space, encoded = header[:5], header[5:6], header[6:]
-    if scheme.lower() != b"basic" or space != b" ":
+    if scheme.lower() != b"basic" or space != b" " or not _is_padded(encoded):
         return None
     try:
         plain = binascii.a2b_base64(encoded, strict_mode=True)
@@ -218,6 +218,11 @@ def parse_basic(header: bytes) -> tuple[str, bytes] | None:
         return None
     name, colon, password = plain.partition(b":")
     return (name.decode("utf-8", "surrogateescape"), password) if colon else None
+
+
+def _is_padded(encoded: bytes) -> bool:
+    """Whether base 64 has the padding it needs and no more; Python does not look."""
+    return len(encoded) % 4 == 0 and not encoded.endswith(b"===")
 
 
 def _current(
