@@ -17,10 +17,12 @@ from coreos_py.etcd.membership import Cluster, Member, MembershipError
 from coreos_py.etcd.snap import Snapshotter
 from coreos_py.etcd.version import downgrade, short
 from coreos_py.etcd.wal import WAL, exists
+from coreos_py.raft.errors import RaftError
 from coreos_py.raft.log import MemoryLog
 from coreos_py.raft.node import Config as RaftConfig
 from coreos_py.raft.node import RawNode
 from coreos_py.raft.types import ConfChange, ConfChangeType, Entry, HardState, Snapshot
+from coreos_py.store.snapshot import BadSnapshot
 from coreos_py.store.store import Store
 
 if TYPE_CHECKING:
@@ -120,7 +122,12 @@ def restart(config: Config, dirs: MemberDirs) -> Started:
     store = Store()
     at = (0, 0)
     if snapshot is not None:
-        store.recover(snapshot.data)
+        try:
+            store.recover(snapshot.data)
+        except BadSnapshot as error:
+            raise CoreosError(
+                f"{dirs.snap}: recovered store from snapshot error: {error}"
+            ) from None
         at = (snapshot.meta.index, snapshot.meta.term)
         log.info("recovered store from snapshot at index %d", at[0])
         snapshot = Snapshot(b"", snapshot.meta)  # the store has the data, the disk has it too
@@ -141,12 +148,20 @@ def restart(config: Config, dirs: MemberDirs) -> Started:
         metadata.cluster_id,
         hard_state.commit,
     )
-    storage = MemoryLog(snapshot=snapshot, entries=entries, hard_state=hard_state)
+    try:
+        storage = MemoryLog(snapshot=snapshot, entries=entries, hard_state=hard_state)
+        node = _raw_node(config, metadata.node_id, storage)
+    except RaftError as error:
+        raise CoreosError(f"{dirs.wal}: {error}") from None
     if snapshot is not None:
         storage.supply_snapshot(snapshot_loader(dirs.snap, snapshot.meta))
-    node = _raw_node(config, metadata.node_id, storage)
     cluster = Cluster(metadata.cluster_id)
-    cluster.recover(store)
+    try:
+        cluster.recover(store)
+    except ValueError as error:
+        raise CoreosError(
+            f"{dirs.snap}: the members in the snapshot are damaged: {error}"
+        ) from None
     problem = downgrade(cluster.version)
     if problem:
         raise CoreosError(problem)

@@ -111,11 +111,8 @@ class Driver:
         messages = node.early_messages()
         if messages:
             self._machine.send(messages)
-        if self._out is not None:
-            return
-        while node.has_ready():
-            if not self._begin(node.ready()):
-                return
+        while self._out is None and node.has_ready():
+            self._begin(node.ready())
         self._machine.turn_done()
 
     def _hand_over(self) -> None:
@@ -137,8 +134,8 @@ class Driver:
         self._proposals = [data for data in self._proposals if wanted(data)]
         self._conf_proposals = [data for data in self._conf_proposals if wanted(data)]
 
-    def _begin(self, ready: Ready) -> bool:
-        """Start on a Ready; False if it has to wait for the disk."""
+    def _begin(self, ready: Ready) -> None:
+        """Start on a Ready; it stays `_out` if it has to wait for the disk."""
         machine = self._machine
         if ready.soft_state is not None:
             self.prune()
@@ -146,12 +143,12 @@ class Driver:
         if ready.snapshot is not None:
             self._out = ready
             self._disk.receive_snapshot(ready.snapshot, self._snapshot_saved)
-            return False
+            return
         if not ready.must_sync:
             self._finish(ready)
             if ready.hard_state is not None:  # only a commit index: nobody waits for that
                 self._disk.append(ready.hard_state, ready.entries)
-            return True
+            return
         self._disk.append(ready.hard_state, ready.entries)
         if self.node.role == Role.LEADER:
             self._sent_early = True
@@ -159,9 +156,8 @@ class Driver:
         self._apply_durable(ready)
         if self._disk.sync(self._saved):
             self._finish(ready)
-            return True
-        self._out = ready
-        return False
+        else:
+            self._out = ready
 
     def _apply_durable(self, ready: Ready) -> None:
         """Apply what was committed and saved before this Ready's own entries."""

@@ -31,6 +31,8 @@ ID_EXISTS = "etcdserver: ID exists"
 ID_NOT_FOUND = "etcdserver: ID not found"
 PEER_URL_EXISTS = "etcdserver: peerURL exists"
 
+_HEX = frozenset("0123456789abcdefABCDEF")
+
 
 class MembershipError(CoreosError):
     """A change the cluster refuses; the message is one of the constants above."""
@@ -52,7 +54,7 @@ def format_id(number: int) -> str:
 
 def parse_id(text: str) -> int:
     """The id in a hex word; ValueError if it is not a 64-bit one."""
-    if not text.isascii() or not text.isalnum():
+    if not text or not _HEX.issuperset(text):
         raise ValueError(f"{text!r} is not an id")
     number = int(text, 16)
     if number >> 64:

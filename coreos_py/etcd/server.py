@@ -108,6 +108,7 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
         self._last_tick_s = self._tick_due_s = loop.time()
         self._last_role = Role.FOLLOWER
+        self._removed = False
         self.transport: Transport
 
     # -- life ------------------------------------------------------------------------------------
@@ -121,8 +122,14 @@ class Server:
         self._driver.kick()
 
     def start_task(self, task: asyncio.Task[None]) -> None:
-        """Have a housekeeping task cancelled at the end."""
+        """Have a housekeeping task cancelled at the end; its failure is ours."""
         self._tasks.append(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._fatal(error)
 
     def stop(self) -> None:
         """Stop taking part, close the log; waiting clients are told."""
@@ -398,8 +405,9 @@ class Server:
 
     def removed(self) -> None:
         """This member is not part of the cluster any more: end quietly."""
-        if self.stopping:
+        if self.stopping or self._removed:
             return
+        self._removed = True
         log.error("the member has been permanently removed from the cluster")
         log.info("the data-dir used by this member must be removed.")
         self.exit_with(0)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/raft"
 STREAM_PREFIX = "/raft/stream/"
+REMOTES_MAX = 64
 
 log = logging.getLogger("rafthttp")
 
@@ -86,7 +87,8 @@ class Transport:
 
     def add_remote(self, number: int, urls: tuple[str, ...]) -> None:
         """A member that is not known as a peer (yet) and wants to catch up."""
-        if number not in self._peers and number not in self._remotes and number != self.id:
+        known = number in self._peers or number in self._remotes or number == self.id
+        if not known and len(self._remotes) < REMOTES_MAX:
             self._remotes[number] = Remote(self, number, urls)
 
     def update_peer(self, number: int, urls: tuple[str, ...]) -> None:
