@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from jeepney.auth import AuthenticationError, Authenticator
+from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 from jeepney.low_level import HeaderFields, Message, MessageFlag, MessageType, Parser
 from jeepney.wrappers import DBusAddress, new_method_call
 
@@ -176,15 +176,12 @@ async def _connect_one(part: str, on_signal: SignalHandler, *, is_bus: bool) -> 
 async def _authenticate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     authenticator = Authenticator()
     for data in authenticator:
-        if data:
-            writer.write(data)
-        if authenticator.authenticated:
-            break
+        writer.write(data)
         line = await reader.readline()
         if not line:
             raise AuthenticationError(b"connection closed")
         authenticator.feed(line)
-    writer.write(b"")
+    writer.write(BEGIN)
 
 
 def _socket_path(part: str) -> str:
