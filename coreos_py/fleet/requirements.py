@@ -6,8 +6,6 @@ they were written in. Pure.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from coreos_py.base.unitfile import (
     SPACES,
     NameInfo,
@@ -41,16 +39,40 @@ KNOWN = (
 _TRUE = frozenset({"true", "yes", "1", "on", "t"})
 
 
-class Requirements(NamedTuple):
-    """One unit's demands with specifiers expanded; `machine_id` None means any machine."""
+class Requirements:
+    """One unit's demands with specifiers expanded; `machine_id` None means any machine.
 
-    machine_id: str | None = None
-    peers: tuple[str, ...] = ()
-    conflicts: tuple[str, ...] = ()
-    replaces: tuple[str, ...] = ()
-    metadata: Mapping[str, frozenset[str]] = {}
-    is_global: bool = False
-    unknown: tuple[str, ...] = ()
+    A plain class, because fleetctl's start-up time has no room for `typing`.
+    """
+
+    __slots__ = (
+        "conflicts",
+        "is_global",
+        "machine_id",
+        "metadata",
+        "peers",
+        "replaces",
+        "unknown",
+    )
+
+    def __init__(
+        self,
+        *,
+        machine_id: str | None = None,
+        peers: tuple[str, ...] = (),
+        conflicts: tuple[str, ...] = (),
+        replaces: tuple[str, ...] = (),
+        metadata: Mapping[str, frozenset[str]] | None = None,
+        is_global: bool = False,
+        unknown: tuple[str, ...] = (),
+    ) -> None:
+        self.machine_id = machine_id
+        self.peers = peers
+        self.conflicts = conflicts
+        self.replaces = replaces
+        self.metadata: Mapping[str, frozenset[str]] = metadata or {}
+        self.is_global = is_global
+        self.unknown = unknown
 
 
 NOTHING = Requirements()

@@ -1,0 +1,179 @@
+"""The creation step of submit, load, start and restart: which text a name stands for.
+
+Order of looking, as in fleetctl 1.0.0: the registry, a file of that name, the template in the
+registry, the template beside the file.
+"""
+
+from __future__ import annotations
+
+import os
+
+from coreos_py.base import unitfile
+from coreos_py.base.unitfile import UnitFileError, UnitNameError, name_info, validate_name
+from coreos_py.fleet import requirements
+from coreos_py.fleet.ctl.client import APIError
+from coreos_py.fleet.ctl.session import base_name, complain, out, unit_name, with_type
+from coreos_py.fleet.ctl.waiting import FOREVER, wait_for_state
+from coreos_py.fleet.requirements import RequirementsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.base.unitfile import NameInfo, UnitFile
+    from coreos_py.fleet.ctl.client import Unit
+    from coreos_py.fleet.ctl.session import Session
+
+INACTIVE, LOADED, LAUNCHED = "inactive", "loaded", "launched"
+_REPLACEABLE = {
+    "submit": (INACTIVE,),
+    "load": (INACTIVE, LOADED),
+    "start": (INACTIVE, LOADED, LAUNCHED),
+}
+
+
+class CreationError(Exception):
+    """A unit cannot be created; str() is what follows "Error creating units: "."""
+
+
+def create_units(session: Session) -> bool:
+    """Create what is missing and wait until it is there; False, with a message, on failure."""
+    created = []
+    try:
+        for argument in map(with_type, session.args):
+            name = unit_name(argument)
+            if not _must_create(session, argument, name):
+                continue
+            _create(session, name, _find_text(session, argument, name))
+            created.append(name)
+    except CreationError as err:
+        complain(f"Error creating units: {err}")
+        return False
+    attempts = session.flag("block-attempts") or FOREVER
+    failures = wait_for_state(session, created, INACTIVE, attempts=attempts)
+    for problem in failures:
+        complain(f"Error waiting on unit creation: {problem}")
+    if failures:
+        complain("Error creating units: One or more errors creating units")
+    return not failures
+
+
+def _must_create(session: Session, argument: str, name: str) -> bool:
+    try:
+        known = session.client.unit(name)
+    except APIError as err:
+        raise CreationError(f"error retrieving Unit({name}) from Registry: {err}") from None
+    if known is None:
+        return True
+    is_replacing = bool(session.flag("replace"))
+    try:
+        differs = _differs_locally(session, argument, known, is_replacing=is_replacing)
+    except CreationError:
+        if is_replacing:
+            raise
+        return False
+    if not is_replacing:
+        return False
+    if not differs:
+        out(f"Found same Unit({name}) in Registry, nothing to do")
+        return False
+    if known.desired_state in _REPLACEABLE.get(session.command, ()):
+        return True
+    state = known.desired_state
+    complain(
+        f"Warning: can not replace Unit({name}) in state '{state}', use the appropriate command"
+    )
+    return False
+
+
+def _differs_locally(session: Session, path: str, known: Unit, *, is_replacing: bool) -> bool:
+    """Compare with the file of that path, or else with the template beside it."""
+    try:
+        differs = _read(path) != known.file
+    except CreationError:
+        info = name_info(base_name(path))
+        if info is None:
+            text = f"error extracting information from unit name {path}"
+            raise CreationError(text) from None
+        if not info.is_instance:
+            text = f"error Unit {path} does not seem to be a template unit"
+            raise CreationError(text) from None
+        differs = _read(_beside(path, info.template)) != known.file
+        kind = "local template unit file"
+    else:
+        kind = "local unit file"
+    if differs and not is_replacing:
+        complain(
+            f"WARNING: Unit {known.name} in registry differs from {kind} {path}."
+            " Add --replace to override."
+        )
+    return differs
+
+
+def _find_text(session: Session, path: str, name: str) -> UnitFile:
+    if os.path.exists(path):
+        try:
+            return _read(path)
+        except CreationError as err:
+            raise CreationError(f"failed getting Unit({path}) from file: {err}") from None
+    info = name_info(name)
+    if info is None or not info.is_instance:
+        raise CreationError(f"unable to find Unit({name}) in Registry or on filesystem")
+    try:
+        return _find_template(session, path, info)
+    except CreationError as err:
+        raise CreationError(f"failed getting Unit({path}) from template: {err}") from None
+
+
+def _find_template(session: Session, path: str, info: NameInfo) -> UnitFile:
+    template = info.template
+    try:
+        known = session.client.unit(template)
+    except APIError as err:
+        text = f"error retrieving template Unit({template}) from Registry: {err}"
+        raise CreationError(text) from None
+    if known is not None:
+        try:
+            _differs_locally(session, path, known, is_replacing=bool(session.flag("replace")))
+        except CreationError as err:
+            session.debug(f"template {template} is not compared: {err}")
+        return known.file
+    beside = _beside(path, template)
+    if not os.path.exists(beside):
+        text = f"unable to find template Unit({template}) in Registry or on filesystem"
+        raise CreationError(text)
+    try:
+        return _read(beside)
+    except CreationError as err:
+        text = f"unable to load template Unit({template}) from file: {err}"
+        raise CreationError(text) from None
+
+
+def _create(session: Session, name: str, file: UnitFile) -> None:
+    try:
+        validate_name(name)
+        requirements.check(file.options)
+    except (UnitNameError, RequirementsError) as err:
+        raise CreationError(str(err)) from None
+    for key in requirements.parse(name, file.options).unknown:
+        session.warn(f'Unit {name}: unrecognized requirement in [X-Fleet] section: "{key}"')
+    try:
+        session.client.create(name, file)
+    except APIError as err:
+        raise CreationError(f"failed creating unit {name}: {err}") from None
+    session.debug(f"Created Unit({name}) in Registry")
+
+
+def _beside(path: str, name: str) -> str:
+    folder = path.rpartition("/")[0]
+    return f"{folder}/{name}" if folder else ("/" + name if path.startswith("/") else name)
+
+
+def _read(path: str) -> UnitFile:
+    try:
+        with open(path, "rb") as file:
+            return unitfile.parse(file.read())
+    except OSError as err:
+        problem = (err.strerror or str(err)).lower()
+        what = "read" if isinstance(err, IsADirectoryError) else "open"
+        raise CreationError(f"{what} {path}: {problem}") from None
+    except UnitFileError as err:
+        raise CreationError(str(err)) from None

@@ -1,0 +1,198 @@
+"""What every fleetctl command starts from: the client, the names, the ways to say things.
+
+On the hot path: imports nothing heavy; TLS, tunnels and the etcd driver load when asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.base.unitfile import default_type, is_recognised_type
+from coreos_py.fleet.ctl.client import APIError, Client
+from coreos_py.http.client import HTTPClient
+from coreos_py.http.url import parse_endpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from typing import Any
+
+    from coreos_py.cli.program import Call
+    from coreos_py.cli.settings import Values
+    from coreos_py.fleet.ctl.client import Machine
+
+MACHINE_ID_PATH = "/etc/machine-id"
+
+
+class Fatal(CoreosError):
+    """Ends the command with one line on stderr."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Session:
+    """One run of a command."""
+
+    def __init__(self, call: Call) -> None:
+        self.settings = call.settings
+        self.flags = call.flags
+        self.args = call.args
+        self.dash = call.dash
+        self.command = call.path[-1].name
+        self.is_debug: bool = call.settings["debug"]
+        self.client = make_client(call.settings, warn=self.warn)
+        self._machines: dict[str, Machine] | None = None
+
+    def flag(self, name: str) -> Any:
+        """Return a flag of the command; None when the command has no such flag."""
+        if name not in self.flags:
+            return None
+        return self.flags[name]
+
+    def machine(self, machine_id: str) -> Machine | None:
+        """Return a machine from the list as it was when first needed."""
+        if self._machines is None:
+            try:
+                self._machines = {machine.id: machine for machine in self.client.machines()}
+            except APIError:
+                return None
+        return self._machines.get(machine_id)
+
+    def legend(self, machine_id: str, *, full: bool) -> str:
+        """Return a machine as tables show it: ID/IP."""
+        machine = self.machine(machine_id)
+        name = id_legend(machine_id, full=full)
+        return f"{name}/{machine.ip}" if machine is not None and machine.ip else name
+
+    def debug(self, text: str) -> None:
+        """Tell a step, when asked to."""
+        if self.is_debug:
+            _log("DEBUG", text)
+
+    def warn(self, text: str) -> None:
+        """Log a warning."""
+        _log("WARN", text)
+
+    def info(self, text: str) -> None:
+        """Log something."""
+        _log("INFO", text)
+
+
+def out(text: str) -> None:
+    """Print a line on stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def complain(text: str) -> None:
+    """Print a line on stderr, after everything that stdout got before."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def id_legend(machine_id: str, *, full: bool) -> str:
+    """Return the ID, or its first eight characters and dots."""
+    return machine_id if full else f"{machine_id[:8]}..."
+
+
+def base_name(path: str) -> str:
+    """Return the last component as Go's path.Base does."""
+    stripped = path.rstrip("/")
+    if not stripped:
+        return "/" if path else "."
+    return stripped.rpartition("/")[2]
+
+
+def unit_name(argument: str) -> str:
+    """Return the unit that an argument means: a path's last part, .service added if need be."""
+    return with_type(base_name(argument))
+
+
+def with_type(argument: str) -> str:
+    """Append .service unless there is a suffix that fleet recognises."""
+    return argument if is_recognised_type(argument) else default_type(argument)
+
+
+def go_list(words: list[str]) -> str:
+    """Return a list as Go prints it."""
+    return f"[{' '.join(words)}]"
+
+
+def quoted(text: str) -> str:
+    """Return text as Go's %q prints it, for what comes from a command line."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def is_local(machine_id: str) -> bool:
+    """Tell whether the machine is the one this runs on."""
+    try:
+        with open(MACHINE_ID_PATH, encoding="ascii", errors="replace") as file:
+            return file.read().strip() == machine_id
+    except OSError:
+        return False
+
+
+def make_client(settings: Values, *, warn: Callable[[str], None]) -> Client:
+    """Return the client that --driver, --endpoint and --tunnel ask for."""
+    driver = settings["driver"]
+    if driver == "etcd":
+        from coreos_py.fleet.ctl.etcd_driver import make_etcd_client
+
+        return make_etcd_client(settings)
+    if driver != "API":
+        raise Fatal(f"Unable to initialize client: unrecognized driver {quoted(driver)}")
+    first, *others = settings["endpoint"].split(",")
+    if others:
+        warn(f"multiple endpoints provided but only the first ({first}) is used")
+    try:
+        return _api_client(settings, first)
+    except (ValueError, CoreosError) as err:
+        raise Fatal(f"Unable to initialize client: {err}") from None
+
+
+def _api_client(settings: Values, url: str) -> Client:
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        raise ValueError("URL scheme undefined")
+    shown = "domain-sock"
+    if scheme in ("unix", "file"):
+        host, slash, path = rest.partition("/")
+        if host or not slash:
+            raise ValueError(
+                f"unable to connect to host {quoted(host)} with scheme {quoted(scheme)}"
+            )
+        endpoint = parse_endpoint(f"unix:///{path}")
+    else:
+        endpoint = parse_endpoint(url)
+        shown = endpoint.authority
+    if settings["tunnel"]:
+        from coreos_py.fleet.ctl.remote import TunnelledClient
+
+        http: HTTPClient = TunnelledClient(settings)
+    else:
+        http = HTTPClient(tls=lambda: tls_context(settings))
+    return Client(endpoint, http=http, shown_host=shown)
+
+
+def tls_context(settings: Values) -> ssl.SSLContext:
+    """Return the TLS context of the file settings, or of their deprecated names."""
+    from coreos_py.base.tls import client_context
+
+    return client_context(
+        ca_file=settings["ca-file"] or settings["etcd-cafile"],
+        cert_file=settings["cert-file"] or settings["etcd-certfile"],
+        key_file=settings["key-file"] or settings["etcd-keyfile"],
+    )
+
+
+def _log(level: str, text: str) -> None:
+    from time import localtime, strftime
+
+    frame = sys._getframe(2)
+    where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    complain(f"{strftime('%Y/%m/%d %H:%M:%S', localtime())} {level} {where}: {text}")

@@ -1,0 +1,166 @@
+"""Waiting until units are where they were sent: many at once, one poll for all of them.
+
+One attempt lasts two seconds, as in fleetctl 1.0.0; the polls in it come faster than its 250 ms at
+first, so that a quick cluster feels quick.
+"""
+
+from __future__ import annotations
+
+import time
+
+from coreos_py.fleet.ctl.client import APIError
+from coreos_py.fleet.ctl.session import complain, out
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from coreos_py.fleet.ctl.client import Unit, UnitState
+    from coreos_py.fleet.ctl.session import Session
+
+ATTEMPT_S = 2.0
+_POLLS_S = (0.02, 0.03, 0.05, 0.05, 0.1, 0.1, 0.15)
+_POLL_MAX_S = 0.25
+# More units than this are asked for with one list.
+_SINGLE_READS = 6
+
+NEVER = -1
+FOREVER = 0
+
+
+def block_attempts(session: Session) -> int:
+    """Return how many attempts the flags allow: NEVER, FOREVER or a number."""
+    if session.flag("no-block"):
+        return NEVER
+    return max(int(session.flags["block-attempts"]), FOREVER)
+
+
+def reach_state(session: Session, names: Sequence[str], verb: str, *, state: str) -> str:
+    """Wait as the flags say, or say that there is no waiting; the problem, "" when all is well."""
+    attempts = block_attempts(session)
+    if attempts == NEVER:
+        for name in names:
+            out(f"Triggered unit {name} {verb}")
+        return ""
+    failures = wait_for_state(session, names, state, attempts=attempts)
+    if failures:
+        complain(f"Error waiting for units: {failures[0]}")
+        return failures[0]
+    return ""
+
+
+def wait_for_state(
+    session: Session, names: Iterable[str], state: str, *, attempts: int
+) -> list[str]:
+    """Wait until every unit reports the state, printing each as it does; one text per failure."""
+    waiting = dict.fromkeys(names)
+    deadline = time.monotonic() + ATTEMPT_S * attempts if attempts > 0 else None
+    pause = _Pauses()
+    while waiting:
+        for unit in _fetch(session, waiting):
+            found = unit.desired_state if unit.is_global else unit.current_state
+            if found == state:
+                out(_arrival(session, unit))
+                del waiting[unit.name]
+        if not waiting:
+            break
+        if deadline is not None and time.monotonic() >= deadline:
+            return [f"timed out waiting for unit {n} to report state {state}" for n in waiting]
+        pause.sleep()
+    return []
+
+
+def wait_for_active(session: Session, units: Iterable[Unit]) -> list[str]:
+    """Wait until systemd has started what was launched; one text per failure.
+
+    A oneshot unit that has ended well counts as started, which it does not for fleetctl 1.0.0.
+    """
+    waiting = {unit.name: unit for unit in units}
+    deadline = time.monotonic() + ATTEMPT_S
+    began: set[str] = set()
+    failed: set[str] = set()
+    pause = _Pauses()
+    while waiting:
+        for name, unit in list(waiting.items()):
+            found = _active_state(session, name)
+            if found == "active" or (found == "inactive" and name in began):
+                del waiting[name]
+            elif _is_oneshot(unit) and found == "activating":
+                began.add(name)
+            if found == "failed":
+                failed.add(name)
+            else:
+                failed.discard(name)
+        if waiting and time.monotonic() >= deadline:
+            break
+        if waiting:
+            pause.sleep()
+    return [
+        f"Failed to find an active unit {name} within 2s, err: Failed to fetch states within 2s"
+        for name, unit in waiting.items()
+        if name in failed or not _is_oneshot(unit)
+    ]
+
+
+def wait_until_stopped(session: Session, names: Iterable[str], *, attempts: int) -> bool:
+    """Wait until no machine says that one of the units runs; False when that takes too long."""
+    deadline = time.monotonic() + ATTEMPT_S * attempts if attempts > 0 else None
+    pause = _Pauses()
+    for name in names:
+        while any(s.active not in ("inactive", "failed") for s in _states(session, name)):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            pause.sleep()
+    return True
+
+
+class _Pauses:
+    """Short at first, then 250 ms."""
+
+    def __init__(self) -> None:
+        self._left = list(_POLLS_S)
+
+    def sleep(self) -> None:
+        time.sleep(self._left.pop(0) if self._left else _POLL_MAX_S)
+
+
+def _fetch(session: Session, waiting: Iterable[str]) -> list[Unit]:
+    """Return those of the units that can be read just now."""
+    names = list(waiting)
+    try:
+        if len(names) > _SINGLE_READS:
+            wanted = set(names)
+            return [unit for unit in session.client.units() if unit.name in wanted]
+        found = [session.client.unit(name, fresh=True) for name in names]
+    except APIError as err:
+        session.debug(f"Retrying assertion of states. err: {err}")
+        return []
+    return [unit for unit in found if unit is not None]
+
+
+def _arrival(session: Session, unit: Unit) -> str:
+    text = f"Unit {unit.name} {unit.current_state}"
+    if unit.machine_id and session.machine(unit.machine_id) is not None:
+        text += f" on {session.legend(unit.machine_id, full=False)}"
+    return text
+
+
+def _active_state(session: Session, name: str) -> str:
+    try:
+        found = session.client.state(name)
+    except APIError as err:
+        session.debug(f"Retrying assertion of states. err: {err}")
+        return ""
+    return found.active if found is not None and found.load == "loaded" else ""
+
+
+def _states(session: Session, name: str) -> Sequence[UnitState]:
+    try:
+        return session.client.states(name)
+    except APIError as err:
+        session.debug(f"Retrying assertion of states. err: {err}")
+        return []
+
+
+def _is_oneshot(unit: Unit) -> bool:
+    return unit.file.values("Service", "Type")[-1:] == ["oneshot"]
