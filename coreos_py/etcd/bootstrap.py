@@ -62,7 +62,7 @@ async def start(config: Config, client: AsyncHTTPClient) -> Started:
 
 async def found(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) -> Started:
     """A founding member of the cluster that --initial-cluster describes."""
-    urls_map = _initial_cluster(config)
+    urls_map = initial_cluster(config)
     own = _own_urls(config, urls_map)
     if not await remote.same_urls(config.advertise_peer_urls, own):
         wanted = urls.format_urls_map({config.name: config.advertise_peer_urls})
@@ -88,7 +88,7 @@ async def found(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) ->
 
 async def join(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) -> Started:
     """A member that somebody has added to a running cluster."""
-    urls_map = _initial_cluster(config)
+    urls_map = initial_cluster(config)
     _own_urls(config, urls_map)
     _refuse_duplicates(urls_map)
     local = _founded(urls_map, config)
@@ -274,7 +274,8 @@ def _hasten(config: Config, node: RawNode) -> None:
         node.tick()
 
 
-def _initial_cluster(config: Config) -> urls.URLsMap:
+def initial_cluster(config: Config) -> urls.URLsMap:
+    """--initial-cluster as a map; CoreosError if it is none."""
     try:
         return urls.parse_urls_map(config.initial_cluster)
     except urls.BadURL as error:

@@ -91,6 +91,7 @@ class Life:
         config = self._config
         for number in _SIGNAL_NAMES:
             self._loop.add_signal_handler(number, self._on_signal, number)
+        bootstrap.initial_cluster(config)  # refuse a malformed one before anything is opened
         peer_tls = _listener_tls(config.listen_peer_urls, config.peer_tls)
         client_tls = _listener_tls(config.listen_client_urls, config.client_tls)
         peer_sockets = self._bind("peers", config.listen_peer_urls, config.peer_tls)
