@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jeepney.wrappers import DBusAddress
 
+from coreos_py.base import unitfile
 from coreos_py.base.errors import Unavailable
 from coreos_py.systemd import dbus_connection as bus
 from coreos_py.systemd import dbus_journal, files
@@ -37,6 +38,7 @@ _ROOT = "/org/freedesktop/systemd1"
 _NO_SUCH_UNIT = ("org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.LoadFailed")
 _UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 _CALL_TIMEOUT_S = 30.0
+_SUBSCRIBE_TIMEOUT_S = 5.0
 _RELOAD_TIMEOUT_S = 120.0
 STOP_WAIT_S = 100.0  # systemd's own stop time-out is 90 s by default
 _STOP_POLL_S = 0.5
@@ -102,10 +104,13 @@ class DBusManager:
 
     async def unload(self, name: str) -> None:
         """Stop the unit, wait a bounded time, then unlink it and delete its file."""
-        await self._stop_and_wait(name)
+        runs = not _is_template(name)
+        if runs:
+            await self._stop_and_wait(name)
         try:
             await self._call(name, "DisableUnitFiles", "asb", [name], True)
-            await self._tolerant(name, "ResetFailedUnit", "s", name)
+            if runs:
+                await self._tolerant(name, "ResetFailedUnit", "s", name)
         finally:
             files.remove_file(self._path(name))
             self._hashes.pop(name, None)
@@ -127,7 +132,7 @@ class DBusManager:
     async def states(self, names: Iterable[str]) -> dict[str, UnitState]:
         """The state of every name asked for, in one call where systemd can (230 and later)."""
         wanted = list(dict.fromkeys(names))
-        instances = [name for name in wanted if "@." not in name]
+        instances = [name for name in wanted if not _is_template(name)]
         rows = await self._rows(instances) if instances else {}
         held = await self.units()
         return {
@@ -276,25 +281,30 @@ class DBusManager:
             bus.session_bus_address() if self._user else bus.system_bus_address()
         )
         try:
-            connection = await bus.connect(address, self._signalled, is_bus=True)
+            return await self._open(address, is_bus=True)
         except Unavailable as error:
             if self._address or self._user or os.getuid() != 0:
                 raise
             log.info("no system bus (%s), connecting to systemd itself", error)
-            private = bus.SYSTEMD_PRIVATE
-            connection = await bus.connect(private, self._signalled, is_bus=False)
-            await self._subscribe(connection, matches=())
-        else:
-            await self._subscribe(connection, matches=_MATCHES)
+            return await self._open(bus.SYSTEMD_PRIVATE, is_bus=False)
+
+    async def _open(self, address: str, *, is_bus: bool) -> Connection:
+        connection = await bus.connect(address, self._signalled, is_bus=is_bus)
+        try:
+            await self._subscribe(connection, matches=_MATCHES if is_bus else ())
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
     async def _subscribe(self, connection: Connection, *, matches: Iterable[str]) -> None:
         """Ask for signals; without them all works, only slower."""
+        limit_s = _SUBSCRIBE_TIMEOUT_S
         try:
             for match in matches:
-                await connection.call(bus.BUS, "AddMatch", "s", match, timeout_s=_CALL_TIMEOUT_S)
+                await connection.call(bus.BUS, "AddMatch", "s", match, timeout_s=limit_s)
             manager = DBusAddress(_ROOT, _NAME, MANAGER)
-            await connection.call(manager, "Subscribe", timeout_s=_CALL_TIMEOUT_S)
+            await connection.call(manager, "Subscribe", timeout_s=limit_s)
         except DBusError as error:
             log.info("systemd sends no signals: %s", error)
 
@@ -347,6 +357,12 @@ class DBusManager:
             unit = files.read_unit(path)
             known = self._hashes[name] = (stamp, unit.hash if unit is not None else "")
         return known[1]
+
+
+def _is_template(name: str) -> bool:
+    """Whether systemd only holds the name for its instances, and refuses to hear of it else."""
+    info = unitfile.name_info(name)
+    return info is not None and info.is_template
 
 
 class SystemdError(UnitManagerError):

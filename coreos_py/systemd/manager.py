@@ -69,7 +69,8 @@ class UnitManager(Protocol):
     async def unload(self, name: str) -> None:
         """Stop the unit, wait a bounded time for that, then forget it and its file.
 
-        Unknown units are not an error. The file is gone even when the call raises.
+        Unknown units are not an error. A unit that could not even be told to stop is still held
+        when the call raises, so that it can be tried again; after any other failure it is not.
         """
 
     async def start(self, name: str) -> None:

@@ -178,6 +178,15 @@ def test_units_systemd_has_dropped_can_be_stopped_and_unloaded(tmp_path):
     scenario(tmp_path, steps)
 
 
+def test_a_template_can_be_unloaded(tmp_path):
+    async def steps(manager, fake):
+        await manager.load("t@.service", SLEEP)
+        await manager.unload("t@.service")
+        assert await manager.units() == {}
+
+    scenario(tmp_path, steps)
+
+
 def test_a_failed_unit_is_reset(tmp_path):
     async def steps(manager, fake):
         await bring_up(manager)

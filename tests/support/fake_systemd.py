@@ -170,6 +170,9 @@ class FakeSystemd:
 
     async def do_StopUnit(self, fields, name, mode):
         assert mode == "replace"
+        if "@." in name:
+            text = f"Unit name {name} is missing the instance name."
+            raise Refused("org.freedesktop.DBus.Error.InvalidArgs", text)
         if name not in self.known and name not in self.running:
             raise Refused(NO_SUCH_UNIT, f"Unit {name} not loaded.")
         if name in self.slow_stops:
