@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from coreos_py.systemd.embedded import process
 from coreos_py.systemd.manager import NOT_FOUND, UnitManagerError
 from tests.support.embedded import Bench, alive, eventually_true, until_gone
 
@@ -256,6 +257,39 @@ def test_forking_daemon(tmp_path):
         os.kill(pid, signal.SIGKILL)
         await bench.reach("a.service", "failed")
         assert "code=killed, status=9/KILL" in "\n".join(await bench.output("a.service"))
+
+    scenario(tmp_path, steps)
+
+
+def test_dead_orphans_do_not_pile_up(tmp_path):
+    async def steps(bench):
+        script = "for n in 1 2 3 4 5; do (sleep 0.1 &) ; done; exec sleep 300"
+        await bench.run("a.service", f"[Service]\nExecStart=/bin/sh -c '{script}'\n")
+        await eventually_true(lambda: _zombies(bench, 5), "orphans have died")
+        await eventually_true(lambda: _zombies(bench, 0), "they are waited for")
+        assert alive(bench.main_pid("a.service"))
+
+    scenario(tmp_path, steps)
+
+
+async def _zombies(bench, count):
+    mark = bench.manager._runner.runs["a.service"].mark
+    table = process.processes()
+    return sum(one.mark == mark and one.state == "Z" for one in table) == count
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_nothing_is_started_that_cannot_be_recorded(tmp_path):
+    async def steps(bench):
+        await bench.load("a.service", "[Service]\nExecStart=/bin/sleep 100\n")
+        records = tmp_path / "state" / "run"
+        records.chmod(0o500)
+        await bench.manager.start("a.service")
+        records.chmod(0o700)
+        await bench.reach("a.service", "failed")
+        assert "not started: its record cannot be written" in "\n".join(
+            await bench.output("a.service")
+        )
 
     scenario(tmp_path, steps)
 

@@ -33,6 +33,7 @@ _MARK_MIN = 1 << 40
 _MARK_MAX = 1 << 62
 _LOCKS_LINE = re.compile(rb"Max file locks +(\d+)")
 _POLL_S = 0.1
+_SWEEP_S = 2.0
 
 
 class Process(NamedTuple):
@@ -193,6 +194,7 @@ class Reaper:
         self._ended = ended
         self._fds: dict[int, int] = {}
         self._polled: dict[int, asyncio.TimerHandle] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
     def watch(self, pid: int) -> None:
         """Call `ended` when this process ends; soon, if it already has."""
@@ -215,17 +217,23 @@ class Reaper:
         for fd in self._fds.values():
             self._loop.remove_reader(fd)
             os.close(fd)
-        for handle in self._polled.values():
-            handle.cancel()
+        for handle in (*self._polled.values(), self._sweep):
+            if handle is not None:
+                handle.cancel()
         self._fds.clear()
         self._polled.clear()
 
-    def reap_orphans(self, marks: Iterable[int], table: Iterable[Process]) -> None:
-        """Wait for dead children that nobody watches: what daemons left to their subreaper."""
-        known = set(marks)
-        own = os.getpid()
-        for one in table:
-            orphan = one.state == "Z" and one.parent == own and one.mark in known
+    def reap_orphans(self) -> None:
+        """Now and then wait for dead children nobody watches: what daemons left their subreaper.
+
+        Children that other parts of this program have started carry no mark, and are left to them.
+        """
+        self._sweep = self._loop.call_later(_SWEEP_S, self.reap_orphans)
+        if not _has_dead_child():
+            return
+        own, own_mark = os.getpid(), resource.getrlimit(_RLIMIT_LOCKS)[0]
+        for one in processes():
+            orphan = one.state == "Z" and one.parent == own and one.mark not in (0, own_mark)
             if orphan and not self.watches(one.pid):
                 _wait(one.pid)
 
@@ -243,6 +251,13 @@ class Reaper:
             os.close(fd)
         self._polled.pop(pid, None)
         self._ended(pid, _wait(pid))
+
+
+def _has_dead_child() -> bool:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
 
 
 def _wait(pid: int) -> Exit:

@@ -74,6 +74,8 @@ class Runner:
         self._idents: dict[str, str] = {}
         self._queue: deque[Effect] = deque()
         self._busy = False
+        self._unrecorded = ""
+        self._reaper.reap_orphans()
 
     def now(self) -> float:
         return self._loop.time()
@@ -156,13 +158,16 @@ class Runner:
 
     def _begin(self, unit: str) -> None:
         self.runs[unit] = Run(process.new_mark(), secrets.token_hex(16))
-        self._save(unit)
+        self._unrecorded = "" if self._save(unit) else unit
 
     def _spawn(self, effect: effects.Spawn) -> None:
         unit, run = effect.unit, self.runs[effect.unit]
         execution = effect.definition.execution
         own = {"INVOCATION_ID": run.invocation}
         try:
+            if self._unrecorded == unit:
+                # Should we be killed now, the next manager would start it a second time.
+                raise launch.LaunchError(EXIT_EXEC, "not started: its record cannot be written")
             address = self._open_notify(unit, effect.definition)
             if address:
                 own["NOTIFY_SOCKET"] = address
@@ -255,7 +260,6 @@ class Runner:
 
     def _emptied(self, unit: str, table: list[process.Process]) -> None:
         """Called by the tree watch with each look; tells the engine, or kills what came late."""
-        self._reaper.reap_orphans(self._marks().values(), table)
         service = self.engine.services.get(unit)
         left = process.tree(self._marks()[unit], table)
         if service is not None and left and service.sub.endswith("sigkill"):
@@ -301,10 +305,10 @@ class Runner:
         pid = 0 if service is None else service.control_pid or service.main_pid
         return self._idents.get(unit, unit.rpartition(".")[0]), pid
 
-    def _save(self, unit: str) -> None:
+    def _save(self, unit: str) -> bool:
         service, run = self.engine.services.get(unit), self.runs.get(unit)
         if service is None or run is None:
-            return
+            return True
         start = self._starts.get(service.main_pid, 0)
         snapshot = service.snapshot()
         record = records.Record(
@@ -314,6 +318,8 @@ class Runner:
             records.save(self._records, record)
         except OSError as error:
             log.warning("%s: cannot write its record: %s", unit, error)
+            return False
+        return True
 
 
 def _read_pid(path: str) -> int:
