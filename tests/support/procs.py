@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -224,6 +225,7 @@ def http_request(
     body: bytes | str | Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 10.0,
+    tls: ssl.SSLContext | None = None,
 ) -> Reply:
     """One request on its own connection; a mapping as body is sent as a form."""
     parts = urllib.parse.urlsplit(url)
@@ -232,7 +234,13 @@ def http_request(
     if isinstance(body, Mapping):
         body = urllib.parse.urlencode(body)
         sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
-    conn = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    conn: http.client.HTTPConnection
+    if parts.scheme == "https":
+        conn = http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=timeout_s, context=tls
+        )
+    else:
+        conn = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
     try:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         conn.request(method, target, body=body, headers=sent)
@@ -256,11 +264,14 @@ class EtcdProcess(Process):
         flags: Iterable[str] = (),
         argv: list[str] | None = None,
         env: Mapping[str, str] | None = None,
+        scheme: str = "http",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.directory = directory
         self.data_dir = directory / f"{name}.etcd"
-        self.client_url = f"http://127.0.0.1:{client_port}"
-        self.peer_url = f"http://127.0.0.1:{peer_port}"
+        self.client_url = f"{scheme}://127.0.0.1:{client_port}"
+        self.peer_url = f"{scheme}://127.0.0.1:{peer_port}"
+        self.tls = tls
         words = [
             *(argv or command("etcd")),
             f"--name={name}",
@@ -283,7 +294,7 @@ class EtcdProcess(Process):
         return self.data_dir / "member" / "snap"
 
     def request(self, method: str, path: str, **kwargs: Any) -> Reply:
-        return http_request(method, self.client_url + path, **kwargs)
+        return http_request(method, self.client_url + path, tls=self.tls, **kwargs)
 
     def get(self, key: str, query: str = "", **kwargs: Any) -> Reply:
         return self.request("GET", f"/v2/keys{key}{query and '?' + query}", **kwargs)
@@ -345,11 +356,18 @@ class EtcdCluster:
         flags: Iterable[str] = (),
         argvs: Mapping[int, list[str]] | None = None,
         token: str = "etcd-cluster",
+        scheme: str = "http",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`argvs` lets single members run another program, for instance a real etcd."""
+        """`argvs` lets single members run another program, for instance a real etcd.
+
+        With scheme https, `flags` name the certificates and `tls` is the test's own context.
+        """
+        self._directory = directory
+        self._flags = [f"--initial-cluster-token={token}", *flags]
         ports = free_ports(2 * size)
         self.initial_cluster = ",".join(
-            f"m{i}=http://127.0.0.1:{ports[2 * i + 1]}" for i in range(size)
+            f"m{i}={scheme}://127.0.0.1:{ports[2 * i + 1]}" for i in range(size)
         )
         self.members = [
             EtcdProcess(
@@ -358,8 +376,10 @@ class EtcdCluster:
                 client_port=ports[2 * i],
                 peer_port=ports[2 * i + 1],
                 initial_cluster=self.initial_cluster,
-                flags=[f"--initial-cluster-token={token}", *flags],
+                flags=self._flags,
                 argv=(argvs or {}).get(i),
+                scheme=scheme,
+                tls=tls,
             )
             for i in range(size)
         ]
@@ -385,6 +405,32 @@ class EtcdCluster:
     def close(self) -> None:
         for member in self.members:
             member.close()
+
+    def add(self, *, argv: list[str] | None = None) -> EtcdProcess:
+        """Announce one more member and start it; it is part of the cluster when it returns."""
+        client_port, peer_port = free_ports(2)
+        name, url = f"m{len(self.members)}", f"http://127.0.0.1:{peer_port}"
+        reply = self.running[0].request(
+            "POST",
+            "/v2/members",
+            body=json.dumps({"peerURLs": [url]}),
+            headers={"Content-Type": "application/json"},
+        )
+        assert reply.status == 201, reply
+        self.initial_cluster += f",{name}={url}"
+        member = EtcdProcess(
+            name,
+            self._directory,
+            client_port=client_port,
+            peer_port=peer_port,
+            initial_cluster=self.initial_cluster,
+            flags=[*self._flags, "--initial-cluster-state=existing"],
+            argv=argv,
+        )
+        self.members.append(member)
+        member.start()
+        member.wait_ready()
+        return member
 
     @property
     def running(self) -> list[EtcdProcess]:

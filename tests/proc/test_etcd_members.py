@@ -1,0 +1,196 @@
+"""Membership of real clusters: joining, leaving, moving, standing alone; TLS and CORS."""
+
+from __future__ import annotations
+
+import json
+import ssl
+
+import pytest
+
+from tests.support.certs import make_certs
+from tests.support.procs import EtcdCluster, EtcdProcess, eventually, free_ports, http_request
+
+pytestmark = pytest.mark.proc
+
+FAST = ("--heartbeat-interval=50", "--election-timeout=300")
+JSON = {"Content-Type": "application/json"}
+
+
+def ids(member: EtcdProcess) -> dict[str, str]:
+    members = member.request("GET", "/v2/members").json()["members"]
+    return {found["name"]: found["id"] for found in members}
+
+
+def send(member: EtcdProcess, method: str, path: str, url: str = ""):
+    body = json.dumps({"peerURLs": [url]}) if url else None
+    headers = JSON if url else None
+    return member.request(method, f"/v2/members{path}", body=body, headers=headers)
+
+
+@pytest.mark.parametrize("snapshot_count", [20, 10000])
+def test_a_cluster_grows_by_log_or_by_snapshot(tmp_path, snapshot_count):
+    flags = (*FAST, f"--snapshot-count={snapshot_count}")
+    with EtcdCluster(tmp_path, flags=flags) as cluster:
+        first = cluster.members[0]
+        for number in range(60):
+            first.put(f"/k{number % 7}", str(number))
+        for size in (2, 3):
+            member = cluster.add()
+            eventually(lambda m=member: m.value("/k3") == "59", within_s=5, logs=cluster.members)
+            assert member.put("/from", member.name).status in (200, 201)
+            assert len(ids(first)) == size
+        cluster.members[2].kill9()
+        assert first.put("/still", "1").status == 201
+        cluster.members[2].start()
+        cluster.members[2].wait_ready()
+        eventually(lambda: cluster.members[2].value("/still") == "1", within_s=5)
+
+
+def test_a_removed_member_ends_quietly_and_cannot_come_back(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        gone = cluster.followers()[0]
+        leader = cluster.leader()
+        number = ids(leader)[gone.name]
+        assert send(leader, "DELETE", f"/{number}").status == 204
+        for _ in range(2):
+            assert gone.wait(within_s=15) == 0
+            log = gone.log_text()
+            assert "the member has been permanently removed from the cluster" in log
+            assert "the data-dir used by this member must be removed." in log
+            gone.start()
+        again = send(leader, "DELETE", f"/{number}")
+        assert (again.status, again.json()) == (
+            410,
+            {"message": f"Member permanently removed: {number}"},
+        )
+        assert leader.put("/k", "v").status == 201
+        assert gone.wait(within_s=15) == 0
+
+
+def test_a_removed_leader_is_replaced(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        leader = cluster.leader()
+        assert send(leader, "DELETE", f"/{ids(leader)[leader.name]}").status == 204
+        assert leader.wait(within_s=15) == 0
+        others = [member for member in cluster.members if member is not leader]
+        eventually(lambda: others[0].put("/k", "v", timeout_s=2).status < 300, within_s=10)
+        assert sorted(ids(others[1])) == sorted(member.name for member in others)
+
+
+def test_refusals(tmp_path):
+    with EtcdCluster(tmp_path, 2, flags=FAST) as cluster:
+        first, second = cluster.members
+        taken = send(first, "POST", "", second.peer_url)
+        assert (taken.status, taken.json()) == (409, {"message": "etcdserver: peerURL exists"})
+        moved = send(first, "PUT", f"/{ids(first)['m0']}", second.peer_url)
+        assert (moved.status, moved.json()) == (409, {"message": "etcdserver: peerURL exists"})
+        unknown = send(first, "PUT", "/12", "http://127.0.0.1:1")
+        assert (unknown.status, unknown.json()) == (404, {"message": "No such member: 12"})
+
+
+def test_strict_reconfiguration(tmp_path):
+    with EtcdCluster(tmp_path, 2, flags=(*FAST, "--strict-reconfig-check")) as cluster:
+        first = cluster.members[0]
+        assert send(first, "POST", "", "http://127.0.0.1:1").status == 201
+        refused = send(first, "POST", "", "http://127.0.0.1:2")
+        assert (refused.status, refused.json()) == (500, {"message": "Internal Server Error"})
+        assert "not enough started members" in first.log_text()
+        # with one of two unstarted gone, the rest would be one started of two
+        assert send(first, "DELETE", f"/{ids(first)['m1']}").status == 500
+
+
+def test_a_member_moves_to_another_url(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        mover = cluster.followers()[0]
+        url = f"http://127.0.0.1:{free_ports(1)[0]}"
+        assert send(cluster.leader(), "PUT", f"/{ids(mover)[mover.name]}", url).status == 204
+        mover.kill9()
+        mover.argv = [word.replace(mover.peer_url, url) for word in mover.argv]
+        mover.start()
+        mover.wait_ready()
+        cluster.leader().put("/moved", "1")
+        eventually(lambda: mover.value("/moved") == "1", within_s=5, logs=cluster.members)
+
+
+def test_force_new_cluster(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        survivor = cluster.members[0]
+        survivor.put("/k", "v")
+        eventually(lambda: survivor.value("/k") == "v", within_s=5)
+        for member in cluster.members:
+            member.kill9()
+        words = survivor.argv
+        survivor.argv = [*words, "--force-new-cluster"]
+        survivor.start()
+        survivor.wait_ready()
+        assert "forcing restart of member" in survivor.log_text()
+        assert list(ids(survivor)) == ["m0"]
+        assert survivor.value("/k") == "v"
+        assert survivor.put("/alone", "1").status == 201
+        survivor.kill9()
+        survivor.argv = words
+        survivor.start()
+        survivor.wait_ready()
+        assert survivor.value("/alone") == "1"
+
+
+def test_a_member_that_lost_its_disk_is_not_let_in_again(tmp_path):
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        member = cluster.followers()[0]
+        member.kill9()
+        for path in sorted(member.data_dir.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        member.start()
+        assert member.wait(within_s=15) == 1
+        assert "has already been bootstrapped" in member.log_text()
+
+
+def test_tls_with_client_certificates(tmp_path):
+    certs = make_certs(tmp_path)
+    pair = (f"cert-file={certs.server_cert}", f"key-file={certs.server_key}")
+    flags = [
+        *FAST,
+        *(f"--{word}" for word in pair),
+        *(f"--peer-{word}" for word in pair),
+        f"--trusted-ca-file={certs.ca}",
+        f"--peer-trusted-ca-file={certs.ca}",
+        "--client-cert-auth",
+        "--peer-client-cert-auth",
+    ]
+    context = ssl.create_default_context(cafile=certs.ca)
+    context.load_cert_chain(certs.client_cert, certs.client_key)
+    with EtcdCluster(tmp_path, 3, flags=flags, scheme="https", tls=context) as cluster:
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        assert follower.put("/k", "v").status == 201
+        assert leader.value("/k") == "v"
+        stranger = ssl.create_default_context(cafile=certs.ca)
+        with pytest.raises(OSError, match=r"(?i)alert|certificate|reset|closed|eof"):
+            http_request("GET", leader.client_url + "/version", tls=stranger)
+        leader.kill9()
+        eventually(lambda: follower.put("/k", "w", timeout_s=2).status == 200, within_s=10)
+
+
+def test_cors(tmp_path):
+    with EtcdCluster(tmp_path, flags=["--cors=http://a,http://b"]) as cluster:
+        member = cluster.members[0]
+        for method, path, origin, allowed in (
+            ("GET", "/v2/keys", "http://a", "http://a"),
+            ("GET", "/v2/keys/none", "http://b", "http://b"),
+            ("PUT", "/v2/keys/k", "http://a", "http://a"),
+            ("GET", "/v2/members", "http://a", "http://a"),
+            ("OPTIONS", "/anything", "http://a", "http://a"),
+            ("GET", "/v2/keys", "http://c", None),
+            ("OPTIONS", "/anything", "http://c", None),
+        ):
+            reply = member.request(method, path, headers={"Origin": origin})
+            assert reply.headers["Access-Control-Allow-Origin"] == allowed, (method, path)
+            if method == "OPTIONS":
+                assert (reply.status, reply.body) == (200, b"")
+        assert "cors = http://a,http://b" in member.log_text()
+
+
+def test_cors_for_everybody(tmp_path):
+    with EtcdCluster(tmp_path, flags=["--cors=*"]) as cluster:
+        reply = cluster.members[0].put("/k", "v")
+        assert reply.headers["Access-Control-Allow-Origin"] == "*"
+        assert reply.headers["Access-Control-Allow-Methods"] == "POST, GET, OPTIONS, PUT, DELETE"
