@@ -1,7 +1,7 @@
 """Fetch the wheels that go into the archive, exactly those the lock files name.
 
-Always for CPython on x86_64 Linux, whatever machine builds, so that all fetch the same files. A
-wheel that is here already with the right hash is not fetched again; then no network is needed.
+For CPython on Linux machines named here, whatever machine builds, so that all fetch the same files.
+A wheel that is here already with the right hash is not fetched again; then no network is needed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from pathlib import Path
 
 PYTHON_OLDEST = "311"
 ACCELERATED_PYTHONS = ("311", "312", "313", "314")
-MACHINE = "x86_64"
+MACHINES = ("x86_64", "aarch64")
 # pip takes the best that the index has among these.
 _LIBCS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
-PLATFORMS = tuple(f"{libc}_{MACHINE}" for libc in _LIBCS)
 
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -47,8 +46,9 @@ def wheels(lock: Path, directory: Path, *, pythons: tuple[str, ...]) -> list[Pat
     wanted = {digest for digests in locked(lock).values() for digest in digests}
     have = _have(directory, wanted)
     if len(have) < len(wanted):
+        words = ["--require-hashes", "--requirement", str(lock)]
         for python in pythons:
-            _download(lock, directory, python)
+            pip_download(words, directory, python=python)
         have = _have(directory, wanted)
     if len(have) < len(wanted):
         missing = ", ".join(sorted(wanted - set(have)))
@@ -66,21 +66,18 @@ def _have(directory: Path, wanted: set[str]) -> dict[str, Path]:
 
 
 def pip_download(words: list[str], directory: Path, *, python: str) -> None:
-    """pip download for CPython `python` ("311") on the archive's platform."""
-    platforms = [word for name in PLATFORMS for word in ("--platform", name)]
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
-            *("--disable-pip-version-check", "--only-binary=:all:"),
-            *("--implementation", "cp", "--python-version", python),
-            *("--abi", f"cp{python}", "--abi", "abi3", "--abi", "none"),
-            *platforms,
-            *("--dest", str(directory)),
-            *words,
-        ],
-        check=True,
-    )
-
-
-def _download(lock: Path, directory: Path, python: str) -> None:
-    pip_download(["--require-hashes", "--requirement", str(lock)], directory, python=python)
+    """pip download for CPython `python` ("311"), once for each machine."""
+    for machine in MACHINES:
+        platforms = [word for libc in _LIBCS for word in ("--platform", f"{libc}_{machine}")]
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--disable-pip-version-check", "--only-binary=:all:"),
+                *("--implementation", "cp", "--python-version", python),
+                *("--abi", f"cp{python}", "--abi", "abi3", "--abi", "none"),
+                *platforms,
+                *("--dest", str(directory)),
+                *words,
+            ],
+            check=True,
+        )

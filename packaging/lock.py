@@ -18,24 +18,12 @@ import fetch
 
 HERE = Path(__file__).resolve().parent
 
-RUNTIME = (
-    "anyio",
-    "certifi",
-    "click",
-    "h11",
-    "httpcore",
-    "httpx",
-    "idna",
-    "jeepney",
-    "platformdirs",
-    "pyyaml",
-    "typing_extensions",
-)
-ACCELERATORS = ("crc32c", "httptools", "orjson")
+RUNTIME = ("click", "jeepney", "platformdirs")
+ACCELERATORS = ("crc32c",)
 BUILD = ("click", "pip", "setuptools", "shiv")
 DEV = (
-    *("crc32c", "cryptography", "httptools", "hypothesis", "mypy", "orjson", "pytest"),
-    *("pytest-timeout", "pytest-xdist", "ruff", "types-PyYAML"),
+    *("cryptography", "crc32c", "h11", "hypothesis", "mypy", "pytest", "pytest-timeout"),
+    *("pytest-xdist", "ruff"),
 )
 
 

@@ -19,7 +19,7 @@ _TOOLS = (
     ("ssh", "fleetctl ssh, status, journal and --tunnel to other machines"),
     ("man", "coreos man"),
 )
-_ACCELERATORS = ("crc32c", "httptools", "orjson")
+_ACCELERATORS = ("crc32c",)
 _DBUS = "/run/dbus/system_bus_socket"
 
 _TIMER = """\
