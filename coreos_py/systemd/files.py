@@ -13,7 +13,9 @@ from coreos_py.base.atomic import write_all
 
 
 def replace_file(path: str, data: bytes, *, mode: int) -> None:
-    """Write a file beside its place and move it there."""
+    """Write a file beside its place and move it there; one that is the same already is left."""
+    if _holds(path, data, mode):
+        return
     head, tail = os.path.split(path)
     temporary = os.path.join(head, f".{tail}.tmp")  # not a unit name
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -23,6 +25,14 @@ def replace_file(path: str, data: bytes, *, mode: int) -> None:
     finally:
         os.close(fd)
     os.replace(temporary, path)
+
+
+def _holds(path: str, data: bytes, mode: int) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_mode & 0o7777 == mode and file.read() == data
+    except OSError:
+        return False
 
 
 def remove_file(path: str) -> None:

@@ -17,7 +17,7 @@ from coreos_py.systemd.embedded.service import Service
 from coreos_py.systemd.embedded.states import ACTIVE_OF, DOWN, UP, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from coreos_py.systemd.embedded.definition import Condition, Definition
 
@@ -199,9 +199,14 @@ class Engine:
         """Carry out jobs and consequences until nothing more follows from what is known."""
         going = True
         while going:
-            going = self._notice_changes()
+            touched = self._touched
+            self._touched = {}
+            going = self._notice_changes(touched)
             for name in list(self.jobs):
-                if name in self.jobs and self._advance(name, now):
+                job = self.jobs.get(name)
+                if job is None or (job.issued and name not in touched):
+                    continue
+                if self._advance(name, now):
                     going = True
             going = going or self._break_cycle(now)
         effects = self._effects[:]
@@ -212,10 +217,8 @@ class Engine:
         self._touched[name] = None
         return self.services[name]
 
-    def _notice_changes(self) -> bool:
+    def _notice_changes(self, touched: Iterable[str]) -> bool:
         noticed = False
-        touched = list(self._touched)
-        self._touched.clear()
         for name in touched:
             service = self.services[name]
             face = _face(service)

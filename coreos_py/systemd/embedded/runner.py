@@ -72,6 +72,7 @@ class Runner:
         self._starts: dict[int, int] = {}
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._idents: dict[str, str] = {}
+        self._late_signals: dict[str, list[tuple[int, tuple[int, ...]]]] = {}
         self._queue: deque[Effect] = deque()
         self._busy = False
         self._unrecorded = ""
@@ -153,6 +154,7 @@ class Runner:
                 self.output.say(unit, text)
                 log.log(logging.WARNING if warning else logging.DEBUG, "%s", text)
             case effects.End(unit):
+                self._late_signals.pop(unit, None)
                 self.output.drain(unit)
                 self._notify.close(unit)
 
@@ -202,13 +204,20 @@ class Runner:
         )
 
     def _signal(self, effect: effects.Signal) -> None:
-        pids = set(effect.pids)
+        """Signal the known processes now; the rest of a tree at the watch's next look.
+
+        That look is shared by all units, so that stopping many does not mean many looks.
+        """
+        for pid in effect.pids:
+            _send(pid, effect.number)
         if effect.tree:
-            pids.update(self._tree_pids(effect.unit))
-        for pid in sorted(pids - {0, 1, os.getpid()}):
-            process.send(pid, effect.number)
-            if effect.number != signal.SIGKILL:
-                process.send(pid, signal.SIGCONT)
+            self._late_signals.setdefault(effect.unit, []).append((effect.number, effect.pids))
+
+    def _signal_rest(self, unit: str, tree: list[process.Process]) -> None:
+        for number, told in self._late_signals.pop(unit, []):
+            for one in tree:
+                if one.pid not in told:
+                    _send(one.pid, number)
 
     def _set_timer(self, unit: str, name: str, delay_s: float | None) -> None:
         old = self._timers.pop((unit, name), None)
@@ -262,6 +271,7 @@ class Runner:
         """Called by the tree watch with each look; tells the engine, or kills what came late."""
         service = self.engine.services.get(unit)
         left = process.tree(self._marks()[unit], table)
+        self._signal_rest(unit, left)
         if service is not None and left and service.sub.endswith("sigkill"):
             for one in left:
                 process.send(one.pid, signal.SIGKILL)
@@ -320,6 +330,14 @@ class Runner:
             log.warning("%s: cannot write its record: %s", unit, error)
             return False
         return True
+
+
+def _send(pid: int, number: int) -> None:
+    if pid in (0, 1, os.getpid()):
+        return
+    process.send(pid, number)
+    if number != signal.SIGKILL:
+        process.send(pid, signal.SIGCONT)
 
 
 def _read_pid(path: str) -> int:

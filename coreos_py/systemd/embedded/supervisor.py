@@ -133,6 +133,7 @@ class EmbeddedManager:
         if service.definition.problem:
             raise UnitManagerError(name, f"unit {name} cannot start: {service.definition.problem}")
         runner.do(runner.engine.start(name, runner.now()))
+        await asyncio.sleep(0)  # a fork takes milliseconds: let others in between two of them
 
     async def stop(self, name: str) -> None:
         """Ask for the unit, and what cannot be without it, to be stopped."""
