@@ -7,7 +7,7 @@ import sys
 from coreos_py.cli import grammar
 from coreos_py.cli.grammar import CODEGANGSTA
 from coreos_py.cli.program import Command, Program, load
-from coreos_py.cli.settings import BOOL, DURATION, INT, STRING, Setting, resolve
+from coreos_py.cli.settings import BOOL, DURATION, INT, STRING, STRINGS, Setting, resolve
 from coreos_py.etcd.ctl.session import DEFAULT_ENDPOINTS
 
 TYPE_CHECKING = False
@@ -20,6 +20,9 @@ VERSION = "2.3.8"  # of the program whose behaviour this is; scripts compare it
 _KEYS = "coreos_py.etcd.ctl.keys"
 _WATCH = "coreos_py.etcd.ctl.watch"
 _MEMBERS = "coreos_py.etcd.ctl.members"
+_USER = "coreos_py.etcd.ctl.user"
+_ROLE = "coreos_py.etcd.ctl.role"
+_AUTH = "coreos_py.etcd.ctl.auth"
 
 _OLD = "use --endpoints"
 SETTINGS = (
@@ -101,6 +104,62 @@ _MEMBER_COMMANDS = (
         args="<memberID> <peerURLs>",
         help="change the peer URLs of a member",
     ),
+)
+
+_ROLES = Setting("roles", STRINGS, help="a role; give it again for more", metavar="ROLE")
+_USER_COMMANDS = (
+    Command(
+        "add",
+        f"{_USER}:add",
+        args="<user>[:<password>]",
+        help="add a user; asks for the password when it is left out",
+    ),
+    Command("get", f"{_USER}:get", args="<user>", help="show the roles of a user"),
+    Command("list", f"{_USER}:list_", args=" ", help="list the users"),
+    Command("remove", f"{_USER}:remove", args="<user>", help="remove a user"),
+    Command(
+        "grant", f"{_USER}:grant", args="<user>", help="give roles to a user", settings=(_ROLES,)
+    ),
+    Command(
+        "revoke",
+        f"{_USER}:revoke",
+        args="<user>",
+        help="take roles from a user",
+        settings=(_ROLES,),
+    ),
+    Command("passwd", f"{_USER}:passwd", args="<user>", help="change the password of a user"),
+)
+
+_PERMISSIONS = (
+    Setting("path", STRING, help="the key, or with * at its end all keys that begin so"),
+    Setting("read", BOOL, help="reading only"),
+    Setting("write", BOOL, help="writing only"),
+    Setting("readwrite", BOOL, help="both"),
+)
+_ROLE_COMMANDS = (
+    Command("add", f"{_ROLE}:add", args="<role>", help="add a role that allows nothing yet"),
+    Command("get", f"{_ROLE}:get", args="<role>", help="show what a role allows"),
+    Command("list", f"{_ROLE}:list_", args=" ", help="list the roles"),
+    Command("remove", f"{_ROLE}:remove", args="<role>", help="remove a role"),
+    Command(
+        "grant",
+        f"{_ROLE}:grant",
+        args="<role>",
+        help="let a role read or write keys",
+        settings=_PERMISSIONS,
+    ),
+    Command(
+        "revoke",
+        f"{_ROLE}:revoke",
+        args="<role>",
+        help="let a role no longer read or write keys",
+        settings=_PERMISSIONS,
+    ),
+)
+
+_AUTH_COMMANDS = (
+    Command("enable", f"{_AUTH}:enable", args=" ", help="ask for credentials from now on"),
+    Command("disable", f"{_AUTH}:disable", args=" ", help="let everybody in again"),
 )
 
 COMMANDS = (
@@ -209,6 +268,9 @@ COMMANDS = (
         settings=(_AFTER, Setting("recursive", BOOL, help="watch all that is below it too")),
     ),
     Command("member", help="list, add, remove and update members", commands=_MEMBER_COMMANDS),
+    Command("user", help="who may log in, and in which roles", commands=_USER_COMMANDS),
+    Command("role", help="what a role may read and write", commands=_ROLE_COMMANDS),
+    Command("auth", help="whether credentials are asked for", commands=_AUTH_COMMANDS),
 )
 
 _TAKES_VALUE = ("set", "mk", "update")

@@ -133,12 +133,12 @@ def _sync_with_peers(client: Etcd, why: CoreosError) -> None:
 def _credentials(flag: str) -> tuple[str, str]:
     username, colon, password = flag.partition(":")
     if username and not colon:
-        import getpass
+        from coreos_py.etcd.ctl.prompt import ask_password
 
         try:
-            password = getpass.getpass("Password: ")
-        except EOFError:
-            raise Fatal(EXIT_BAD_ARGS, "EOF\n") from None
+            password = ask_password("Password: ")
+        except CoreosError as err:
+            raise Fatal(EXIT_BAD_ARGS, f"{err}\n") from None
     return username, password
 
 

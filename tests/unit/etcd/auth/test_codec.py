@@ -73,7 +73,7 @@ READ_ROLES = [
     ('{"role":"r","permissions":null,"grant":null}', Role("r")),
     (
         '{"role":"r","grant":{},"revoke":{"kv":null}}',
-        Role("r", (None, None), Patterns(), (None, None)),
+        Role("r", grant=Patterns(), revoke=Patterns()),
     ),
     ('{"Permissions":{"KV":{"Read":["/a"],"x":1}}}', Role("", Patterns(("/a",)))),
 ]

@@ -88,7 +88,11 @@ ROLES = [
     (Role("r", A), Role("r", revoke=Patterns(("/a", "/x"))), Role("r", Patterns((), ("/w",)))),
     (Role("r", A), Role("r", grant=Patterns(("/x",)), revoke=Patterns(("/x",))), Role("r", A)),
     (Role("r", A), Role("r", grant=Patterns(("/b",)), revoke=A), Role("r", Patterns(("/b",), ()))),
-    (Role("r", Patterns(("/a", "/a"))), Role("r", revoke=Patterns()), Role("r", (("/a",), ()))),
+    (
+        Role("r", Patterns(("/a", "/a"))),
+        Role("r", revoke=Patterns()),
+        Role("r", Patterns(("/a",), ())),
+    ),
 ]
 
 
