@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jeepney.wrappers import DBusAddress
 
 from coreos_py.base import unitfile
-from coreos_py.base.errors import Unavailable
+from coreos_py.base.errors import ConfigError, Unavailable
 from coreos_py.systemd import dbus_connection as bus
 from coreos_py.systemd import dbus_journal, files
 from coreos_py.systemd.dbus_connection import Connection, DBusError
@@ -76,7 +76,11 @@ class DBusManager:
 
     async def open(self) -> None:
         """Connect to systemd; Unavailable when that is impossible."""
-        os.makedirs(self._units_dir, mode=0o755, exist_ok=True)
+        try:
+            os.makedirs(self._units_dir, mode=0o755, exist_ok=True)
+        except OSError as error:
+            message = f"cannot use {self._units_dir} for units: {error.strerror}"
+            raise ConfigError(message) from None
         await self._connected()
         self._keeper = asyncio.create_task(self._keep_connected())
 

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from coreos_py.base import unitfile
-from coreos_py.base.errors import Unavailable
+from coreos_py.base.errors import ConfigError, Unavailable
 from coreos_py.systemd import dbus_connection
 from coreos_py.systemd.dbus_manager import DBusManager, escape_path, unescape_path
 from coreos_py.systemd.manager import NOT_FOUND, UnitManagerError
@@ -347,6 +347,13 @@ def test_the_bus_restarts(tmp_path):
                 await eventually_true(lambda: _contains(hints, "a.service"), "a hint")
 
     asyncio.run(run())
+
+
+def test_a_directory_that_cannot_be_used(tmp_path):
+    (tmp_path / "file").touch()
+    manager = DBusManager(str(tmp_path / "file" / "units"))
+    with pytest.raises(ConfigError, match=r"cannot use .*/file/units for units: Not a directory"):
+        asyncio.run(manager.open())
 
 
 def test_no_bus_at_all(tmp_path):

@@ -246,6 +246,19 @@ def test_one_manager_per_directory(tmp_path):
     run(steps())
 
 
+@pytest.mark.parametrize("which", ["state", "units"])
+def test_a_directory_that_cannot_be_used(tmp_path, which):
+    (tmp_path / which).write_text("a file")
+
+    async def steps():
+        units_dir = str(tmp_path / "units" / "below")
+        manager = EmbeddedManager(str(tmp_path / "state"), machine_id="x", units_dir=units_dir)
+        with pytest.raises(ConfigError, match=f"cannot use .*/{which}.* for units: "):
+            await manager.open()
+
+    run(steps())
+
+
 def test_close_leaves_units_running(tmp_path):
     async def steps():
         async with Bench(tmp_path) as bench:

@@ -74,10 +74,14 @@ class EmbeddedManager:
 
     async def open(self) -> None:
         """Take over what an earlier manager left running."""
-        for name in ("", "run", "journal", "pipe", "notify"):
-            private_dir(os.path.join(self._state_dir, name))
-        os.makedirs(self._units_dir, exist_ok=True)
-        self._take_lock()
+        try:
+            for name in ("", "run", "journal", "pipe", "notify"):
+                private_dir(os.path.join(self._state_dir, name))
+            os.makedirs(self._units_dir, exist_ok=True)
+            self._take_lock()
+        except OSError as error:
+            path = error.filename or self._state_dir
+            raise ConfigError(f"cannot use {path} for units: {error.strerror}") from None
         process.become_subreaper()
         self._runner_open = Runner(
             self._state_dir,
