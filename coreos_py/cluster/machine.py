@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 
 from coreos_py.cluster import proctree, spec, state
 
@@ -77,6 +78,8 @@ def daemons(directory: str, cluster: spec.Cluster, machine: spec.Machine) -> tup
     base = os.environ | spec.machine_environment(cluster, machine)
     base["PATH"] = f"{folder}:{os.environ.get('PATH', os.defpath)}"
     base[state.MARK] = home
+    # For fleetd's own units: what ran before this machine's power was cut ran in another boot.
+    base["COREOS_BOOT_ID"] = uuid.uuid4().hex
     etcd = Daemon(
         [
             os.path.join(folder, "etcd"),

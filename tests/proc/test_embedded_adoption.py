@@ -190,6 +190,26 @@ def test_a_resting_oneshot_is_remembered(tmp_path):
     run(steps())
 
 
+def test_a_pretended_machine_that_boots_again_starts_nothing_by_itself(tmp_path, monkeypatch):
+    body = "[Service]\nExecStart=/bin/sleep 100\nRestart=always\nRestartSec=0\n"
+    monkeypatch.setenv("COREOS_BOOT_ID", "first")
+
+    async def steps():
+        async with separate_manager(tmp_path, {"a.service": body}) as driver:
+            pid = main_pid(tmp_path)
+            await kill(driver)
+            os.kill(pid, signal.SIGKILL)
+            until_gone(pid)
+        monkeypatch.setenv("COREOS_BOOT_ID", "second")
+        async with Bench(tmp_path) as bench:
+            await asyncio.sleep(0.2)
+            assert await bench.sub("a.service") == "dead"
+            await bench.run("a.service", "[Service]\nType=oneshot\nExecStart=/bin/echo %b\n")
+            await bench.until_printed("a.service", "second")
+
+    run(steps())
+
+
 def test_records_of_another_boot_do_not_count(tmp_path):
     async def steps():
         async with separate_manager(tmp_path, {"a.service": COUNTER}) as driver:

@@ -51,10 +51,14 @@ class EmbeddedManager:
         environment: Mapping[str, str] | None = None,
         journal_bytes_max: int = journal.BYTES_MAX,
     ) -> None:
-        """`environment` is what units inherit; by default this process's own, without FLEET_*."""
+        """`environment` is what units inherit; by default this process's own, without FLEET_*.
+
+        COREOS_BOOT_ID in this process's environment replaces the kernel's boot id: a pretended
+        machine that is started again has lost what ran on it, as after any boot.
+        """
         self._state_dir = os.path.abspath(state_dir)
         self._units_dir = os.path.abspath(units_dir or os.path.join(state_dir, "units"))
-        self._boot = process.boot_id()
+        self._boot = os.environ.get("COREOS_BOOT_ID") or process.boot_id()
         self._facts = launch.facts(
             machine_id, hostname=hostname, boot=self._boot, units_dir=self._units_dir
         )
