@@ -236,12 +236,24 @@ class Raft:
         """Take one message from another node."""
         if m.type != PROP:
             if m.term < self.term or m.term == 0:
+                self._hear_lower_term(m)
                 return
             if m.term > self.term:
                 self.become_follower(m.term, 0 if m.type == VOTE else m.from_)
         handler = _HANDLERS[self.role].get(m.type)
         if handler is not None:
             handler(self, m)
+
+
+    def _hear_lower_term(self, m: Message) -> None:
+        """Ignore it, unless it is a leader's and this node, having no vote, cannot outbid it.
+
+        A member that has not heard of its own addition yet can have been talked into a later term
+        by one that was removed; without this it would ignore the leader until the next election.
+        A request for a vote it does not count makes the leader catch up with the term.
+        """
+        if m.term and m.type in (APP, HEARTBEAT, SNAP) and self.id not in self.progress:
+            self.outbox.append(Message(VOTE, m.from_, self.id, self.term))
 
 
 Handler = Callable[[Raft, Message], None]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from coreos_py.raft.types import ConfChangeType
 from tests.sim.machine import conf_change
-from tests.sim.swarm import SECOND
 
 if TYPE_CHECKING:
     from tests.sim.server import Server
@@ -54,7 +53,9 @@ class Faults:
         if self.rng.random() < 0.5:
             server = self.world.leader() or server
         if server is not None:
-            server.paused_until = self.world.now + self.rng.randrange(2 * SECOND)
+            server.paused_until = self.world.now + self.rng.randrange(
+                4 * self.world.options.election_us
+            )
             self.world.note("pause", server.id)
 
     def partition(self) -> None:
@@ -66,6 +67,9 @@ class Faults:
             return
         nodes = sorted(self.world.disks)
         rng.shuffle(nodes)
+        leader = self.world.leader()
+        if leader is not None and rng.random() < 0.5:
+            nodes.sort(key=lambda node: node != leader.id)
         pairs = {(a, b) for a in nodes for b in nodes if a != b}
         match self.world.options.partition:
             case "one":
@@ -82,22 +86,29 @@ class Faults:
             case "one-way":
                 network.cut = {pair for pair in sorted(pairs) if rng.random() < 0.3}
             case "leader-keeps-one":
-                leader = self.world.leader()
-                alone = leader.id if leader else nodes[0]
-                friend = next((node for node in nodes if node != alone), alone)
+                alone, friend = nodes[0], nodes[-1]
                 network.cut = {(a, b) for a, b in pairs if alone in (a, b) and friend not in (a, b)}
         self.world.note("cut", sorted(network.cut))
 
-    def clog_new_leader(self, server: Server) -> None:
-        """A fresh leader's links to all but one peer may be stuck for a while (figure 8)."""
+    def new_leader(self, server: Server) -> None:
+        """A fresh leader may not last."""
+        options = self.world.options
+        if self.rng.random() < options.leader_dies_young:
+            self.world.at(self._soon(options.tick_us + 2 * options.delay_mean_us), self._die, server)
+
+    def broadcast(self, server: Server) -> None:
+        """A leader's links to all but one follower may be stuck for a while (figure 8)."""
         world, rng = self.world, self.rng
-        if world.network.calm or rng.random() >= world.options.clog:
-            return
-        others = [node for node in server.raw.nodes if node != server.id]
-        rng.shuffle(others)
-        until = world.now + rng.randrange(3 * SECOND)
-        for node in others[1:]:
-            world.network.clogged[(server.id, node)] = until
+        if rng.random() < world.options.clog and not world.network.calm:
+            others = [node for node in server.raw.nodes if node != server.id]
+            rng.shuffle(others)
+            until = world.now + rng.randrange(3 * world.options.election_us)
+            for node in others[1:]:
+                world.network.clogged[(server.id, node)] = until
+
+    def _die(self, server: Server) -> None:
+        if server.alive and not self.world.network.calm:
+            server.crash()
 
     def change_members(self) -> None:
         """Ask some member to add a new one or to remove one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING
 
 from coreos_py.etcd import pb
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from tests.sim.disk import Disk
     from tests.sim.world import World
 
+TURNS_MAX = 10_000
+
 Reply = Callable[[int], None]
-ReadReply = Callable[[tuple[int, int] | None], None]
+ReadTURNS_MAX = 10_000
+
+Reply = Callable[[tuple[int, int] | None], None]
 
 
 class Server:
@@ -143,7 +148,11 @@ class Server:
 
     def turn(self) -> None:
         """Do whatever the node asks for, until it waits for the disk or has no more to ask."""
-        while self.alive:
+        for turns in count():
+            if turns > TURNS_MAX:
+                self.world.oracle.fail(f"{self.id} is never done")
+            if not self.alive:
+                return
             self.world.oracle.observe(self)
             if self.world.options.early_messages:
                 self._send(self.raw.early_messages())
@@ -210,9 +219,14 @@ class Server:
         self._maybe_snapshot()
 
     def _send(self, messages: list[Message]) -> None:
+        if self.raw.role == Role.LEADER and messages:
+            self.world.faults.broadcast(self)
         for m in messages:
             if self.world.loses_power(self, "sending"):
                 return
+            if m.reject_hint and self.world.options.pessimistic_hints:
+                # A hint may be too low; then the leader offers what the follower has already.
+                m = m._replace(reject_hint=self.rng.randrange(m.reject_hint + 1))
             self.world.network.send(m)
 
     def _apply(self, entry: Entry) -> None:
@@ -236,7 +250,7 @@ class Server:
                 reply(None)
             self.asked.clear()
         else:
-            self.world.faults.clog_new_leader(self)
+            self.world.faults.new_leader(self)
 
     def _answer_reads(self) -> None:
         waiting, self.reads = self.reads, []

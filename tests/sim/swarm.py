@@ -41,6 +41,8 @@ class Options:
     partition: str
     partition_every_us: int
     clog: float
+    leader_dies_young: float
+    pessimistic_hints: bool
     churn_every_us: int
     pause_every_us: int
     leader_sends_early: bool
@@ -48,45 +50,54 @@ class Options:
     codec: bool
     duration_us: int
 
+    @property
+    def election_us(self) -> int:
+        """About how long a follower waits for a leader."""
+        return self.tick_us * self.election_ticks * 3 // 2
+
 
 def draw(seed: int) -> Options:
-    """The world of this seed."""
+    """The world of this seed. Most times are in proportion to its tick or election timeout."""
     rng = random.Random(f"{seed}/swarm")
     pick = rng.choice
 
     def maybe(value, otherwise):
         return value if rng.random() < 0.5 else otherwise
 
-    tick_us = pick([10, 20, 50, 100]) * MS
+    tick = pick([10, 10, 50]) * MS
+    election_ticks = pick([3, 5, 10])
+    election = tick * election_ticks * 3 // 2
     return Options(
-        nodes=pick([1, 3, 3, 3, 3, 5, 5]),
-        tick_us=tick_us,
-        election_ticks=pick([5, 10, 10]),
-        check_quorum=rng.random() < 0.7,
+        nodes=pick([1, 3, 3, 3, 3, 3, 5, 5, 5, 5]),
+        tick_us=tick,
+        election_ticks=election_ticks,
+        check_quorum=rng.random() < 0.5,
         loss=maybe(rng.random() * 0.3, 0.0),
         duplicate=maybe(rng.random() * 0.5, 0.0),
-        delay_min_us=pick([0, 100, 1 * MS]),
-        delay_mean_us=pick([100, 1 * MS, 10 * MS, tick_us, 2 * tick_us]),
-        fsync_us=pick([0, 1 * MS, 5 * MS, 20 * MS, 200 * MS]),
+        delay_min_us=tick // pick([1000, 20, 5]),
+        delay_mean_us=int(tick * pick([0.01, 0.1, 0.5, 1, 2])),
+        fsync_us=int(tick * pick([0, 0.1, 0.5, 2, 10])),
         snapshot_count=pick([3, 10, 100, 1000]),
         catch_up_entries=pick([0, 1, 5, 50]),
-        max_size_per_msg=pick([1, 60, 200, 1 << 20]),
+        max_size_per_msg=pick([1, 1, 60, 1 << 20]),
         max_inflight=pick([1, 2, 8, 256]),
-        load_us=pick([5, 20, 50, 200]) * MS,
+        load_us=int(tick * pick([0.5, 1, 2, 5, 20])),
         clients=pick([1, 2, 4]),
         keys=pick([1, 2, 5]),
-        reads=pick([0.0, 0.3, 0.6]),
-        burst=pick([1, 1, 4, 20]),
-        crash_point=maybe(pick([0.002, 0.02, 0.1]), 0.0),
-        restart_us=pick([1, 20, 300, 3000]) * MS,
-        crash_every_us=maybe(pick([300, 1000, 4000]) * MS, 0),
+        reads=pick([0.0, 0.3, 0.6, 0.6]),
+        burst=pick([1, 4, 20]),
+        crash_point=maybe(pick([0.01, 0.1, 0.3]), 0.0),
+        restart_us=int(election * pick([0.05, 0.5, 2])),
+        crash_every_us=maybe(election * pick([1, 3, 10]), 0),
         partition=maybe(pick(["one", "halves", "ring", "one-way", "leader-keeps-one"]), "none"),
-        partition_every_us=pick([500, 2000, 5000]) * MS,
-        clog=maybe(pick([0.01, 0.03, 0.3]), 0.0),
-        churn_every_us=maybe(pick([500, 2000]) * MS, 0),
-        pause_every_us=maybe(pick([1000, 4000]) * MS, 0),
+        partition_every_us=int(election * pick([0.3, 1, 3])),
+        clog=maybe(pick([0.03, 0.1, 0.3]), 0.0),
+        leader_dies_young=maybe(pick([0.2, 0.8]), 0.0),
+        pessimistic_hints=rng.random() < 0.5,
+        churn_every_us=maybe(election * pick([1, 3, 10]), 0),
+        pause_every_us=maybe(election * pick([3, 10]), 0),
         leader_sends_early=rng.random() < 0.5,
         early_messages=rng.random() < 0.5,
         codec=rng.random() < 0.25,
-        duration_us=10 * SECOND,
+        duration_us=40 * election,
     )

@@ -24,6 +24,7 @@ from tests.sim.server import Server
 from tests.sim.swarm import Options
 
 COMPARE_EVERY = 1000
+EVENTS_MAX = 1_000_000
 
 
 class Result(NamedTuple):
@@ -108,6 +109,8 @@ class World:
             if self.events % COMPARE_EVERY == 0:
                 self.oracle.compare_logs()
                 self._sample()
+                if self.events > EVENTS_MAX:
+                    self.oracle.fail(f"no end after {self.events} events")
         self.now = end
 
     def _sample(self) -> None:
@@ -156,7 +159,7 @@ class World:
         """Somebody applied a change: new members are started, removed ones go after a while."""
         if change.type == ConfChangeType.ADD_NODE:
             if change.node_id not in self.disks:
-                self.at(self.rng.randrange(2 * swarm.SECOND), self.start, change.node_id)
+                self.at(self.rng.randrange(2 * self.options.election_us), self.start, change.node_id)
         elif change.node_id == server.id:
             self.tell_removed(server.id)
 
@@ -164,19 +167,19 @@ class World:
         """A removed member hears of it and shuts down for ever, after a while."""
         if node not in self.leaving:
             self.leaving.add(node)
-            self.at(swarm.SECOND, self._stop_removed, node)
+            self.at(self.options.election_us, self._stop_removed, node)
 
     def _stop_removed(self, node: int) -> None:
         """It stays until a majority of the others knows: else its vote may still be needed."""
         machines = [s.machine for s in self.servers.values()]
         newest = max(machines, key=lambda machine: machine.applied, default=None)
         if newest is None or node not in newest.removed:
-            self.at(swarm.SECOND, self._stop_removed, node)
+            self.at(self.options.election_us, self._stop_removed, node)
             return
         members = [self.servers[n] for n in newest.nodes if n in self.servers]
         know = sum(node in member.machine.removed for member in members)
         if know <= len(newest.nodes) // 2:
-            self.at(swarm.SECOND, self._stop_removed, node)
+            self.at(self.options.election_us, self._stop_removed, node)
             return
         self.gone.add(node)
         if node in self.servers:
