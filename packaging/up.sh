@@ -12,7 +12,6 @@ esac
 [ $# -le 1 ] || { echo "up.sh: unexpected argument '$2'" >&2; exit 2; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-units=$top/packaging/examples
 archive=$top/dist/coreos.pyz
 set -- ${1:+"--dir=$1"}
 
@@ -42,23 +41,42 @@ if [ ! -f "$archive" ] || [ -n "$(find "$top/coreos_py" -name '*.py' -newer "$ar
 fi
 coreos=$top/dist/bin/coreos
 
+go_on() {
+    cat <<EOF
+
+The cluster is up. To go on:
+    eval "\$($coreos cluster env${1:+ $1})"
+    fleetctl list-units
+    coreos cluster status${1:+ $1}
+To stop it and delete its state:
+    $coreos cluster down${1:+ $1}
+EOF
+}
+
+if "$coreos" cluster status "$@" 2>/dev/null; then
+    go_on "$@"
+    exit 0
+fi
+trap 'echo; echo "interrupted; to stop what runs: $coreos cluster down $*" >&2; exit 130' INT
+
 step "three machines, each with its own etcd member and fleetd"
 run "$coreos" cluster up "$@"
 environment=$("$coreos" cluster env "$@")
 eval "$environment"
+cd "$top/packaging/examples"
 run etcdctl cluster-health
 run fleetctl list-machines
 
 step "three web servers that refuse to share a machine, their announcements, a unit for machines with an SSD"
-run fleetctl start "$units"/web@1.service "$units"/web@2.service "$units"/web@3.service
-run fleetctl start "$units"/web-announce@1.service "$units"/web-announce@2.service "$units"/web-announce@3.service
-run fleetctl start "$units"/disk-report.service
+run fleetctl start web@1 web@2 web@3
+run fleetctl start web-announce@1 web-announce@2 web-announce@3
+run fleetctl start disk-report
 run fleetctl list-units
 for i in 1 2 3; do
     within 15 announced_at "$i" "$(machine_of "web@$i.service")"
     run curl -sS --retry 5 --retry-connrefused "http://$(etcdctl get "/services/web/$i")/from/web@$i"
 done
-run etcdctl ls --recursive /services
+run etcdctl ls --recursive --sort /services
 
 step "a fourth machine as a spare, then the power of the one that runs web@3 is cut"
 run coreos cluster add "$@"
@@ -81,15 +99,7 @@ run coreos cluster status "$@"
 step "destroy everything, and start the three web servers again"
 run fleetctl destroy web-announce@1 web-announce@2 web-announce@3 web@1 web@2 web@3 disk-report
 for i in 1 2 3; do within 30 gone "/services/web/$i"; done
-run fleetctl start "$units"/web@1.service "$units"/web@2.service "$units"/web@3.service
+run fleetctl start web@1 web@2 web@3
 run fleetctl list-units
 
-cat <<EOF
-
-The cluster is up. To go on:
-    eval "\$($coreos cluster env${1:+ $1})"
-    fleetctl list-units
-    coreos cluster status${1:+ $1}
-To stop it and delete its state:
-    $coreos cluster down${1:+ $1}
-EOF
+go_on "$@"

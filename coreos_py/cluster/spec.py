@@ -166,6 +166,7 @@ def fleet_environment(cluster: Cluster, machine: Machine, *, home: str) -> dict[
         "FLEET_PUBLIC_IP": machine.ip,
         "FLEET_METADATA": metadata,
         "FLEET_AGENT_TTL": cluster.agent_ttl,
+        "FLEET_ENGINE_RECONCILE_INTERVAL": "1",  # the leader's lease is five of these
         "FLEET_UNIT_MANAGER": "embedded",
         "FLEET_UNITS_DIRECTORY": f"{home}/units",
         "FLEET_MACHINE_ID_FILE": f"{home}/machine-id",
