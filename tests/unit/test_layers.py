@@ -28,7 +28,12 @@ MAY_IMPORT = {
 # What everybody may import from the top: the version, and the table of names.
 SHARED_TOP = {"coreos_py", "coreos_py.commands"}
 
+_PURE_EMBEDDED = (
+    "values words specifiers command environment definition directives"
+    " policy effects states steps service graph engine"
+)
 PURE = (
+    "coreos_py.base.unitfile",
     "coreos_py.raft",
     "coreos_py.store",
     "coreos_py.fleet.job",
@@ -36,6 +41,7 @@ PURE = (
     "coreos_py.fleet.scheduler",
     "coreos_py.fleet.reconcile",
     "coreos_py.fleet.heartbeat",
+    *(f"coreos_py.systemd.embedded.{name}" for name in _PURE_EMBEDDED.split()),
 )
 IMPURE_MODULES = {
     "asyncio",

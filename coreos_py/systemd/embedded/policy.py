@@ -5,11 +5,17 @@ The tables are those of systemd.service(5), Restart= and SuccessExitStatus=.
 
 from __future__ import annotations
 
-import signal
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from coreos_py.systemd.embedded.values import exit_name, signal_name
+from coreos_py.systemd.embedded.values import (
+    SIGHUP,
+    SIGINT,
+    SIGPIPE,
+    SIGTERM,
+    exit_name,
+    signal_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +59,7 @@ class Exit(NamedTuple):
         return signal_name(self.status) if self.code in ("killed", "dumped") else str(self.status)
 
 
-CLEAN_SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE})
+CLEAN_SIGNALS = frozenset({SIGHUP, SIGINT, SIGTERM, SIGPIPE})
 
 _RESTARTS_ON: dict[str, frozenset[Result]] = {
     "no": frozenset(),

@@ -7,7 +7,6 @@ events and the time come in, effects go into a list; the engine adds order betwe
 from __future__ import annotations
 
 import math
-import signal
 
 from coreos_py.systemd.embedded.effects import (
     Begin,
@@ -32,6 +31,7 @@ from coreos_py.systemd.embedded.states import (
     Snapshot,
 )
 from coreos_py.systemd.embedded.steps import Steps
+from coreos_py.systemd.embedded.values import SIGABRT, SIGHUP
 
 
 class Service(Steps):
@@ -206,7 +206,7 @@ class Service(Steps):
         """The service did not report in time."""
         if self.sub in ("running", "start-post", "reload"):
             self._say(f"{self.name}: Watchdog timeout!", warning=True)
-            self.effects.append(Signal(self.name, signal.SIGABRT, self._pids()))
+            self.effects.append(Signal(self.name, SIGABRT, self._pids()))
             self._enter_signal("stop-sigterm", Result.WATCHDOG)
 
     def timeout(self) -> None:
@@ -321,7 +321,7 @@ class Service(Steps):
             return
         self.effects.append(Signal(self.name, number, pids, tree))
         if killing.send_sighup and not forced:
-            self.effects.append(Signal(self.name, signal.SIGHUP, pids, tree))
+            self.effects.append(Signal(self.name, SIGHUP, pids, tree))
         self._arm(self.run.timeout_stop_s)
         if tree:
             self._watch_tree()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import signal
 from collections import deque
 from typing import TYPE_CHECKING
 
 from coreos_py.systemd.embedded.effects import Effect, Say, Signal, Spawn, Timer, Watch
 from coreos_py.systemd.embedded.policy import Exit, Result
 from coreos_py.systemd.embedded.states import ACTIVE_OF, Snapshot
+from coreos_py.systemd.embedded.values import SIGKILL
 
 if TYPE_CHECKING:
     from coreos_py.systemd.embedded.command import Command
@@ -86,7 +86,7 @@ class Steps:
 
     def _kill_control(self) -> None:
         if self.control_pid:
-            self.effects.append(Signal(self.name, signal.SIGKILL, (self.control_pid,)))
+            self.effects.append(Signal(self.name, SIGKILL, (self.control_pid,)))
             self.control_pid = 0
 
     def _fail(self, result: Result) -> None:

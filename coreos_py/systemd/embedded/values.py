@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import signal
 from typing import NamedTuple
 
 INFINITY = math.inf
@@ -47,6 +46,22 @@ _UNITS_S = {
 }
 _SPAN_PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµμ]*)")
 _SIZE = re.compile(r"(\d+)([KMGTPE]?)")
+# Linux's numbers, except on Alpha, MIPS and SPARC, where CoreOS never ran.
+_SIGNAL_WORDS = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP"
+    " TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
+_SIGNALS = {name: number for number, name in enumerate(_SIGNAL_WORDS.split(), 1)}
+_SIGNAL_NAMES = {number: name for name, number in _SIGNALS.items()}
+_SIGNAL_ALIASES = {"IOT": 6, "CLD": 17, "POLL": 29}
+SIGRTMIN = 34
+SIGRTMAX = 64
+SIGHUP = 1
+SIGINT = 2
+SIGABRT = 6
+SIGKILL = 9
+SIGPIPE = 13
+SIGTERM = 15
 _TRUE = frozenset({"1", "yes", "y", "true", "t", "on"})
 _FALSE = frozenset({"0", "no", "n", "false", "f", "off"})
 
@@ -130,27 +145,33 @@ def parse_span(text: str) -> float:
 def parse_signal(text: str) -> int:
     """Number of a signal given as "SIGTERM", "TERM", "15" or "RTMIN+3"."""
     word = text.strip()
+    name = word.removeprefix("SIG")
     if word.isdigit():
         number = int(word)
+    elif name.startswith(("RTMIN", "RTMAX")):
+        number = _realtime_signal(name)
     else:
-        name, plus, offset = word.removeprefix("SIG").partition("+")
-        if plus and not (name == "RTMIN" and offset.isdigit()):
-            raise ValueError(f"not a signal: {text}")
-        try:
-            number = signal.Signals[f"SIG{name}"].value + (int(offset) if plus else 0)
-        except KeyError:
-            raise ValueError(f"not a signal: {text}") from None
-    if not 0 < number <= signal.SIGRTMAX:
+        number = _SIGNALS.get(name, 0) or _SIGNAL_ALIASES.get(name, 0)
+    if not 0 < number <= SIGRTMAX:
         raise ValueError(f"not a signal: {text}")
     return number
 
 
+def _realtime_signal(name: str) -> int:
+    """RTMIN, RTMIN+n or RTMAX-n; 0 for anything else."""
+    base, sign = (SIGRTMIN, 1) if name.startswith("RTMIN") else (SIGRTMAX, -1)
+    offset = name[5:]
+    if not offset:
+        return base
+    if offset[0] != "+-"[sign < 0] or not offset[1:].isdigit():
+        return 0
+    number = base + sign * int(offset[1:])
+    return number if SIGRTMIN <= number <= SIGRTMAX else 0
+
+
 def signal_name(number: int) -> str:
     """Name without SIG, as systemd prints it: 15 is "TERM"."""
-    try:
-        return signal.Signals(number).name.removeprefix("SIG")
-    except ValueError:
-        return f"RTMIN+{number - signal.SIGRTMIN}"
+    return _SIGNAL_NAMES.get(number) or f"RTMIN+{number - SIGRTMIN}"
 
 
 def exit_name(status: int) -> str:

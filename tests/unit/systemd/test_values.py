@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from coreos_py.systemd.embedded import values
@@ -56,13 +58,25 @@ def test_not_a_span(text):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("SIGTERM", 15), ("TERM", 15), ("9", 9), ("SIGUSR1", 10), ("RTMIN+3", 37), ("SIGRTMIN", 34)],
+    [
+        ("SIGTERM", 15),
+        ("TERM", 15),
+        ("9", 9),
+        ("SIGUSR1", 10),
+        ("RTMIN+3", 37),
+        ("RTMAX-1", 63),
+        ("POLL", 29),
+        ("SYS", 31),
+        ("SIGRTMIN", 34),
+    ],
 )
 def test_signal(text, number):
     assert values.parse_signal(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "SIGNOTHING", "0", "99", "TERM+1"])
+@pytest.mark.parametrize(
+    "text", ["", "SIGNOTHING", "0", "99", "TERM+1", "RTMIN-1", "RTMAX+1", "RTMIN+31", "RTMIN+x"]
+)
 def test_not_a_signal(text):
     with pytest.raises(ValueError, match="not a signal"):
         values.parse_signal(text)
@@ -111,3 +125,10 @@ def test_mode():
 def test_exit_name():
     assert values.exit_name(203) == "203/EXEC"
     assert values.exit_name(42) == "42/n/a"
+
+
+def test_signal_names_are_those_of_this_system():
+    for one in signal.Signals:
+        assert values.parse_signal(one.name) == one.value
+        if one.name not in ("SIGRTMIN", "SIGRTMAX"):
+            assert values.parse_signal(values.signal_name(one.value)) == one.value
