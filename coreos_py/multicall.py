@@ -72,21 +72,24 @@ def resolve(argv: list[str]) -> tuple[Row, list[str]]:
 def run(row: Row, argv: list[str]) -> int:
     """Load and call one command; every failure becomes one line and an exit code here."""
     try:
-        if row.kind == DAEMON:
-            argv = _accelerate(argv)
-        entry = _load(row)
-    except Exception as err:  # noqa: BLE001 - a broken module of any kind must end as 126
-        return _cannot_load(row, err)
-    try:
+        try:
+            if row.kind == DAEMON:
+                argv = _accelerate(argv)
+            entry = _load(row)
+        except Exception as err:  # noqa: BLE001 - a broken module of any kind must end as 126
+            return _cannot_load(row, err)
         return entry(argv)
     except CoreosError as err:
         return _report(row, err)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except SystemExit as err:
+        if isinstance(err.code, str):
+            _complain(err.code)
         return err.code if isinstance(err.code, int) else int(err.code is not None)
-    except BrokenPipeError:
-        return EXIT_BROKEN_PIPE  # unbuffered output: the write itself failed
+    except BrokenPipeError as err:
+        # Unbuffered output: the write itself failed. A daemon's output is not why it runs.
+        return EXIT_BROKEN_PIPE if row.kind != DAEMON else _crash(row, err)
     except OSError as err:
         # A write to stdout that failed leaves its bytes in the buffer: flushing fails again.
         if not _stdout_is_broken():

@@ -109,7 +109,8 @@ FAILURES = [
     (KeyboardInterrupt(), 130, ""),
     (SystemExit(3), 3, ""),
     (SystemExit(None), 0, ""),
-    (SystemExit("text"), 1, ""),
+    (SystemExit("text"), 1, "text\n"),
+    (BrokenPipeError(32, "Broken pipe"), 141, ""),
 ]
 
 
@@ -125,6 +126,14 @@ def test_a_bug_shows_its_traceback(command, capsys, kind, code):
     stderr = capsys.readouterr().err
     assert stderr.startswith("Traceback")
     assert stderr.endswith("ZeroDivisionError: oops\n")
+
+
+def test_interrupted_while_loading(command, monkeypatch):
+    def interrupted(_row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(multicall, "_load", interrupted)
+    assert multicall.run(command(lambda _argv: 0), ["standin"]) == 130
 
 
 def test_a_failure_that_is_not_about_stdout_is_a_bug(command, capsys):
