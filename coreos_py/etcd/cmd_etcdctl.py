@@ -15,4 +15,5 @@ def main(argv: list[str]) -> int:
     except Fatal as err:
         sys.stdout.flush()
         sys.stderr.write(str(err))
+        sys.stderr.flush()
         return err.exit_code

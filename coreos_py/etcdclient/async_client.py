@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from coreos_py.etcdclient import calls
 from coreos_py.etcdclient.calls import Call
-from coreos_py.etcdclient.cluster import Endpoints, failure
-from coreos_py.etcdclient.errors import ClusterUnavailable, DeadlineExceeded
+from coreos_py.etcdclient.cluster import REDIRECTS_MAX, Endpoints, failure, redirected
+from coreos_py.etcdclient.errors import ClusterUnavailable, DeadlineExceeded, EmptyBody
 from coreos_py.etcdclient.model import Member, Result
 from coreos_py.http.aclient import AsyncHTTPClient
 from coreos_py.http.client import TimedOut, TransportError
@@ -121,7 +121,7 @@ class AsyncEtcd:
         while True:
             try:
                 return calls.read_result(await self._send(call))
-            except calls.EmptyBody:
+            except EmptyBody:
                 continue
 
     async def members(self) -> list[Member]:
@@ -180,14 +180,7 @@ class AsyncEtcd:
         errors = []
         for endpoint in self._endpoints.order():
             try:
-                reply = await self._http.request(
-                    call.method,
-                    endpoint,
-                    endpoint.path + call.target,
-                    headers=(*call.headers, *self._auth),
-                    body=call.body or b"",
-                    timeout_s=None if call.wait else self._timeout_s,
-                )
+                reply = await self._attempt(call, endpoint)
             except TimedOut:
                 errors.append(f"client: endpoint {endpoint.text} exceeded header timeout")
                 continue
@@ -200,3 +193,19 @@ class AsyncEtcd:
                 return reply
             errors.append(problem)
         raise ClusterUnavailable(errors)
+
+    async def _attempt(self, call: Call, endpoint: Endpoint) -> Reply:
+        where, target = endpoint, endpoint.path + call.target
+        for _ in range(REDIRECTS_MAX + 1):
+            reply = await self._http.request(
+                call.method,
+                where,
+                target,
+                headers=(*call.headers, *self._auth),
+                body=call.body or b"",
+                timeout_s=None if call.wait else self._timeout_s,
+            )
+            if reply.status // 100 != 3:
+                return reply
+            where, target = redirected(where, reply)
+        raise TransportError("client: too many redirects")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from coreos_py.base.errors import StoreError
-from coreos_py.etcdclient.errors import InvalidJSON, MembersError, UnexpectedStatus
+from coreos_py.etcdclient.errors import EmptyBody, InvalidJSON, MembersError, UnexpectedStatus
 from coreos_py.etcdclient.model import Member, Node, Result
 from coreos_py.http.url import encode_query, escape_path
 
@@ -45,10 +45,6 @@ class Call:
         self.headers = headers
         self.body = body
         self.wait = wait
-
-
-class EmptyBody(Exception):
-    """A watch ended without an event; ask again."""
 
 
 def key_path(key: str) -> str:
@@ -253,10 +249,10 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _store_error(body: bytes) -> StoreError:
     data = _object(body)
-    code, index = data.get("errorCode", 0), data.get("index", 0)
+    code, cause, index = data.get("errorCode"), data.get("cause"), data.get("index")
     error = StoreError(
         code if isinstance(code, int) else 0,
-        str(data.get("cause", "")),
+        cause if isinstance(cause, str) else "",
         index if isinstance(index, int) else 0,
     )
     text = data.get("message")

@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 
 from coreos_py.etcdclient.errors import NoEndpoints
+from coreos_py.http.client import TransportError
 from coreos_py.http.url import Endpoint, parse_endpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from coreos_py.http.reply import Reply
+
+REDIRECTS_MAX = 10
 _STATUS_TEXT = {
     501: "Not Implemented",
     502: "Bad Gateway",
@@ -70,6 +74,21 @@ def failure(endpoint: Endpoint, status: int) -> str | None:
         return f"client: etcd member {endpoint.text} has no leader"
     text = _STATUS_TEXT.get(status, "")
     return f"client: etcd member {endpoint.text} returns server error [{text}]"
+
+
+def redirected(endpoint: Endpoint, reply: Reply) -> tuple[Endpoint, str]:
+    """Where a redirect leads, as endpoint and target; TransportError when it leads nowhere."""
+    location = reply.get("location")
+    if not location:
+        raise TransportError("Location header not set")
+    if location.startswith("/"):
+        return endpoint, location
+    scheme, _, rest = location.partition("://")
+    authority, _, path = rest.partition("/")
+    try:
+        return parse_endpoint(f"{scheme}://{authority}"), f"/{path}"
+    except ValueError:
+        raise TransportError(f"Location header not valid URL: {location}") from None
 
 
 def shuffle_in_place(items: list[Endpoint]) -> None:

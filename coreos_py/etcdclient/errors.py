@@ -46,6 +46,13 @@ class InvalidJSON(WireError):
         super().__init__(_NOT_ETCD, status_hint=502)
 
 
+class EmptyBody(WireError):
+    """A reply without a body; a watch that ends so is to be asked again."""
+
+    def __init__(self) -> None:
+        super().__init__("client: response body is empty", status_hint=502)
+
+
 class UnexpectedStatus(CoreosError):
     """An admin request was answered with a status that etcd 2.3's client does not expect."""
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from time import monotonic
 
 from coreos_py.etcdclient import calls
-from coreos_py.etcdclient.cluster import Endpoints, failure
-from coreos_py.etcdclient.errors import ClusterUnavailable, DeadlineExceeded
+from coreos_py.etcdclient.cluster import REDIRECTS_MAX, Endpoints, failure, redirected
+from coreos_py.etcdclient.errors import ClusterUnavailable, DeadlineExceeded, EmptyBody
 from coreos_py.http.client import HTTPClient, TimedOut, TransportError
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ class Etcd:
         password: str = "",
         tls: Callable[[], ssl.SSLContext] | None = None,
         shuffle: Callable[[list[Endpoint]], None] | None = None,
-        trace: Callable[[Call, Endpoint], None] | None = None,
+        trace: Callable[[Call, Endpoint, str], None] | None = None,
     ) -> None:
         self.deadline = deadline
         self._endpoints = Endpoints(endpoints, shuffle=shuffle)
@@ -58,7 +58,7 @@ class Etcd:
         while True:
             try:
                 return calls.read_result(self.send(call))
-            except calls.EmptyBody:
+            except EmptyBody:
                 if not call.wait:
                     raise
 
@@ -115,15 +115,23 @@ class Etcd:
         self.http.close()
 
     def _attempt(self, call: Call, endpoint: Endpoint) -> Reply:
-        if self._trace is not None:
-            self._trace(call, endpoint)
-        bounded = not call.wait and self._timeout_s
-        return self.http.request(
-            call.method,
-            endpoint,
-            endpoint.path + call.target,
-            headers=(*call.headers, *self._auth),
-            body=call.body or b"",
-            header_deadline=monotonic() + self._timeout_s if bounded and self._timeout_s else None,
-            deadline=self.deadline,
-        )
+        where, target = endpoint, endpoint.path + call.target
+        header_deadline = None
+        for _ in range(REDIRECTS_MAX + 1):
+            if self._trace is not None:
+                self._trace(call, where, target)
+            if self._timeout_s is not None and not call.wait:
+                header_deadline = monotonic() + self._timeout_s
+            reply = self.http.request(
+                call.method,
+                where,
+                target,
+                headers=(*call.headers, *self._auth),
+                body=call.body or b"",
+                header_deadline=header_deadline,
+                deadline=self.deadline,
+            )
+            if reply.status // 100 != 3:
+                return reply
+            where, target = redirected(where, reply)
+        raise TransportError("client: too many redirects")

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
-from coreos_py.http.client import TimedOut, TransportError, tune
+from coreos_py.http.client import TimedOut, TransportError, check_scheme, tls_text, tune
 from coreos_py.http.framing import BodyLimit, ParseError
 from coreos_py.http.reply import Reply, ReplyParser, encode_request
 from coreos_py.http.url import Endpoint
@@ -136,6 +136,7 @@ class AsyncHTTPClient:
             raise TransportError(f"dial unix {path}: {_reason(exc)}") from exc
 
     async def _connect_tcp(self, endpoint: Endpoint) -> _Connection:
+        check_scheme(endpoint)
         loop, port = asyncio.get_running_loop(), endpoint.port
         tls = self._context() if endpoint.scheme == "https" else None
         name = endpoint.host if tls else None
@@ -402,7 +403,7 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 def _reason(exc: OSError) -> str:
     if type(exc).__module__ == "ssl":
-        return f"tls: {getattr(exc, 'verify_message', '') or getattr(exc, 'reason', '') or exc}"
+        return tls_text(exc)
     if exc.errno is None:
         return str(exc)
     text = os.strerror(exc.errno)

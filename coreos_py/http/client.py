@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from coreos_py.http.url import Endpoint
 
 _RECV = 65536
+_UNKNOWN_AUTHORITY = (18, 19, 20, 21)  # X509_V_ERR_… of self-signed and incomplete chains
 
 
 class TransportError(CoreosError):
@@ -132,6 +133,7 @@ class HTTPClient:
     def _connect(self, endpoint: Endpoint, deadline: float | None) -> socket.socket:
         if endpoint.socket_path:
             return _connect_unix(endpoint.socket_path, deadline)
+        check_scheme(endpoint)
         sock = _connect_tcp(endpoint.host, endpoint.port, deadline)
         if endpoint.scheme != "https":
             return sock
@@ -216,6 +218,12 @@ class ReplyStream:
             raise TransportError(str(exc) or "reply body too large") from exc
 
 
+def check_scheme(endpoint: Endpoint) -> None:
+    """TransportError unless it is http or https."""
+    if endpoint.scheme not in ("http", "https"):
+        raise TransportError(f'unsupported protocol scheme "{endpoint.scheme}"')
+
+
 def tune(sock: socket.socket) -> None:
     """No Nagle delay; probe a silent peer, so that a watch on a vanished host ends (Go: 30 s)."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -291,7 +299,7 @@ def _translate(exc: OSError, what: str) -> TransportError:
     if isinstance(exc, TimeoutError):
         return TimedOut("i/o timeout")
     if type(exc).__module__ == "ssl":
-        return TransportError(_tls_text(exc))
+        return TransportError(tls_text(exc))
     text = os.strerror(exc.errno) if exc.errno else str(exc)
     return TransportError(f"{what}: {text[:1].lower()}{text[1:]}")
 
@@ -310,11 +318,17 @@ def _route(what: str, sock: socket.socket, endpoint: Endpoint) -> str:
     return f"{what} tcp {here[0]}:{here[1]}->{there[0]}:{there[1]}: {what}"
 
 
-def _tls_text(exc: OSError) -> str:
-    verify = getattr(exc, "verify_message", "")
-    if verify:
-        return f"x509: {verify}"
-    return f"tls: {getattr(exc, 'reason', None) or exc}".lower()
+def tls_text(exc: OSError) -> str:
+    """A failed handshake in the words of Go's crypto/tls and x509, where they have any."""
+    reason = str(getattr(exc, "reason", None) or exc)
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
+        return "tls: first record does not look like a TLS handshake"
+    if reason != "CERTIFICATE_VERIFY_FAILED":
+        words = reason.lower().replace("_", " ")
+        return f"remote error: tls: {words.rpartition(' alert ')[2]}"
+    if getattr(exc, "verify_code", 0) in _UNKNOWN_AUTHORITY:
+        return "x509: certificate signed by unknown authority"
+    return f"x509: {getattr(exc, 'verify_message', reason)}"
 
 
 def _earlier(a: float | None, b: float | None) -> float | None:

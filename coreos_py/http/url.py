@@ -41,20 +41,20 @@ class Endpoint:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """An endpoint from `http://host:port[/prefix]`, `https://…` or `unix:///path`; ValueError names
-    the text and what is wrong with it."""
+    """An endpoint from `http://host:port[/prefix]`, `https://…` or `unix:///path`.
+
+    ValueError in Go's words. Another scheme is not an error here: connecting to it is.
+    """
     scheme, sep, rest = text.partition("://")
     scheme = scheme.lower()
-    if not sep:
-        raise ValueError(f"{text!r}: missing scheme, want http://host:port")
+    if not sep or not scheme:
+        raise ValueError(f'parse "{text}": missing protocol scheme')
     if scheme == "unix":
         if not rest:
-            raise ValueError(f"{text!r}: missing socket path")
+            raise ValueError(f'parse "{text}": missing socket path')
         return Endpoint(text, scheme="unix", host="", port=0, socket_path=rest)
-    if scheme not in _DEFAULT_PORTS:
-        raise ValueError(f"{text!r}: unsupported scheme {scheme!r}")
     authority, slash, path = rest.partition("/")
-    host, port = _host_port(text, authority.rpartition("@")[2], _DEFAULT_PORTS[scheme])
+    host, port = _host_port(text, authority.rpartition("@")[2], _DEFAULT_PORTS.get(scheme, 0))
     prefix = (slash + path).partition("?")[0].rstrip("/")
     return Endpoint(text, scheme=scheme, host=host, port=port, path=prefix)
 
@@ -62,17 +62,21 @@ def parse_endpoint(text: str) -> Endpoint:
 def _host_port(text: str, authority: str, default: int) -> tuple[str, int]:
     if authority.startswith("["):
         host, bracket, tail = authority[1:].partition("]")
-        if not bracket or (tail and tail[0] != ":"):
-            raise ValueError(f"{text!r}: missing ']' in host")
-        port = tail[1:]
+        if not bracket:
+            raise ValueError(f"parse \"{text}\": missing ']' in host")
     else:
-        host, _, port = authority.partition(":")
-    if any(c <= " " or c in '"<>\\^`{|}\x7f' for c in host) or not host:
-        raise ValueError(f"{text!r}: no usable host")
-    if not port:
+        host, colon, port = authority.partition(":")
+        tail = colon + port
+    for char in host:
+        if char <= " " or char in '"<>\\^`{|}\x7f':
+            raise ValueError(f'parse "{text}": invalid character "{char}" in host name')
+    if not host:
+        raise ValueError(f'parse "{text}": no host')
+    if tail in ("", ":"):
         return host, default
-    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"{text!r}: invalid port {port!r}")
+    port = tail[1:]
+    if tail[0] != ":" or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f'parse "{text}": invalid port "{tail}" after host')
     return host, int(port)
 
 

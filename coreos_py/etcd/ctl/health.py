@@ -67,9 +67,12 @@ def _check_url(client: Etcd, url: str) -> bool:
     except CoreosError as err:
         raise ValueError(f'Get "{url}/health": {err}') from None
     try:
-        health = json.loads(reply.body).get("health")
-    except (ValueError, AttributeError):
+        answer = json.loads(reply.body)
+    except ValueError:
         head = reply.body[:1].decode("latin-1")
         problem = f"invalid character '{head}' looking for beginning of value"
         raise ValueError(problem if head else "unexpected end of JSON input") from None
-    return health in ("true", True)
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is not a JSON object")
+    health = answer.get("health")
+    return health == "true" or health is True

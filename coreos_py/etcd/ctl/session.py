@@ -5,6 +5,7 @@ Mirrors etcdctl 2.3.8's util.go and error.go: messages go to stderr, two spaces 
 
 from __future__ import annotations
 
+import os
 import sys
 from time import monotonic
 
@@ -15,6 +16,7 @@ from coreos_py.etcdclient.sync_client import Etcd
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
     from typing import NoReturn
 
     from coreos_py.cli.program import Call
@@ -80,7 +82,7 @@ def new_client(call: Call) -> Etcd:
             timeout_s=timeout_ns / 1e9 if timeout_ns > 0 else None,
             username=username,
             password=password,
-            tls=lambda: _tls(call),
+            tls=_tls(call),
             trace=_trace if settings["debug"] else None,
         )
     except ValueError as err:
@@ -142,19 +144,36 @@ def _credentials(flag: str) -> tuple[str, str]:
     return username, password
 
 
-def _tls(call: Call) -> ssl.SSLContext:
+def _tls(call: Call) -> Callable[[], ssl.SSLContext] | None:
+    """What makes the TLS context.
+
+    Files that were named are read now, whatever the endpoints are.
+    """
+    settings = call.settings
+    ca, cert, key = settings["ca-file"], settings["cert-file"], settings["key-file"]
+    if not (ca or cert or key):
+        return None
+    if bool(cert) != bool(key):
+        problem = f"KeyFile and CertFile must both be present[key: {key}, cert: {cert}]\n"
+        raise Fatal(EXIT_BAD_ARGS, problem)
     from coreos_py.base import tls
 
-    settings = call.settings
-    return tls.client_context(
-        ca_file=settings["ca-file"],
-        cert_file=settings["cert-file"],
-        key_file=settings["key-file"],
-    )
+    try:
+        for path in (ca, cert, key):
+            if path:
+                os.close(os.open(path, os.O_RDONLY))
+        context = tls.client_context(ca_file=ca, cert_file=cert, key_file=key)
+    except OSError as err:
+        problem = f"open {err.filename}: {str(err.strerror).lower()}\n"
+        raise Fatal(EXIT_BAD_ARGS, problem) from None
+    except CoreosError as err:
+        raise Fatal(EXIT_BAD_ARGS, f"{err}\n") from None
+    return lambda: context
 
 
-def _trace(api_call: ApiCall, endpoint: Endpoint) -> None:
-    command = f"curl -X {api_call.method} {endpoint.text.rstrip('/')}{api_call.target}"
+def _trace(api_call: ApiCall, endpoint: Endpoint, target: str) -> None:
+    url = endpoint.text.rstrip("/").removesuffix(endpoint.path) + target
+    command = f"curl -X {api_call.method} {url}"
     if api_call.body is not None:
         body = api_call.body.decode().replace("\\", "\\\\").replace('"', '\\"')
         command += f' -d "{body}"'
