@@ -60,6 +60,7 @@ class KeysAPI:
                     request,
                     path[len(PREFIX) :],
                     recursive=parsed.recursive,
+                    streams=parsed.wait,
                     extra=extra,
                     again=lambda: self.handle(request, path, query=query, extra=extra),
                 )

@@ -16,6 +16,7 @@ from coreos_py.base.golog import NOTICE
 from coreos_py.etcd.auth import codec
 from coreos_py.etcd.auth.gate import ENABLED, PREFIX, ROLES, USERS
 from coreos_py.etcd.auth.model import GUEST, GUEST_ROLE, ROOT, ROOT_ROLE, AuthError, Role, User
+from coreos_py.etcd.auth.passwords import is_usable
 from coreos_py.etcd.pb import Request
 from coreos_py.store.node import sort_keys
 
@@ -87,7 +88,7 @@ class Accounts:
         user = user.with_root()
         if not user.password:
             raise AuthError(400, f"Cannot create user {user.user} with an empty password")
-        user = user._replace(password=await self._passwords.hash(_bytes(user.password)))
+        user = user._replace(password=await self._hash(user))
         try:
             text = codec.write_user(user)
             await self._put(f"{USERS}/{user.user}", text, prev_exist=False)
@@ -107,9 +108,7 @@ class Accounts:
     async def update_user(self, change: User) -> User:
         """A user with other roles or another password."""
         old = self.user(change.user)
-        hashed = ""
-        if change.password:
-            hashed = await self._passwords.hash(_bytes(change.password))
+        hashed = await self._hash(change) if change.password else ""
         new = old.merged(change, hashed=hashed)
         if new == old:
             raise AuthError(400, "User not updated. Use grant/revoke/password to update the user.")
@@ -126,6 +125,12 @@ class Accounts:
         except StoreError as error:
             raise _missing(error, f"User {name} does not exist") from None
         log.log(NOTICE, "deleted user %s", name)
+
+    async def _hash(self, user: User) -> str:
+        password = user.password.encode("utf-8", "surrogateescape")
+        if not is_usable(password):
+            raise AuthError(400, f"Cannot use a password with a NUL byte for user {user.user}")
+        return await self._passwords.hash(password)
 
     # -- roles -----------------------------------------------------------------------------------
 
@@ -233,7 +238,3 @@ def _missing(error: StoreError, text: str) -> AuthError | StoreError:
 
 def _existing(error: StoreError, text: str) -> AuthError | StoreError:
     return AuthError(409, text) if error.code == NODE_EXIST else error
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
 """bcrypt without a C library: the last resort, some seconds of work at etcd's cost.
 
-Pure and exact for every password, NUL bytes included. Blowfish's tables are the digits of pi, which
-are computed when they are first needed. Mirrors golang.org/x/crypto/bcrypt and blowfish.
+Pure. Blowfish's tables are the digits of pi, which are computed when they are first needed. Mirrors
+golang.org/x/crypto/bcrypt and blowfish.
 """
 
 from __future__ import annotations

@@ -20,12 +20,16 @@ log = logging.getLogger("etcdhttp")
 class Deferred(Pending):
     """Stands in for a Response or a Pending that is not known yet."""
 
-    __slots__ = ("_extra", "_other")
+    __slots__ = ("_extra", "_other", "_streams")
 
-    def __init__(self, extra: bytes) -> None:
-        """`extra` are headers that a Response gets on top; a Pending has them already."""
+    def __init__(self, extra: bytes, *, streams: bool = False) -> None:
+        """`extra` are headers that a Response gets on top; a Pending has them already.
+
+        `streams` says that this is to become a stream: a peer that sends no more is gone then.
+        """
         super().__init__()
         self._extra = extra
+        self._streams = streams
         self._other: Pending | None = None
 
     def become(self, other: Response | Pending) -> None:
@@ -59,7 +63,7 @@ class Deferred(Pending):
     @property
     def watched(self) -> bool:
         """Whether somebody wants to know about a disconnect."""
-        return super().watched if self._other is None else self._other.watched
+        return self._streams if self._other is None else self._other.watched
 
     def abandon(self) -> None:
         """The peer is gone."""

@@ -100,22 +100,23 @@ class Gate:
         return self._on
 
     def check_key(
-        self, request: Request, key: str, *, recursive: bool, extra: bytes, again: Again
+        self,
+        request: Request,
+        key: str,
+        *,
+        recursive: bool,
+        streams: bool,
+        extra: bytes,
+        again: Again,
     ) -> Response | Pending | None:
         """None if the request may go on; else what to reply, which may be to call `again` later."""
         write = request.method not in _READS
         header = request.headers.get(b"authorization")
         if not header:
-            # A guest's recursive requests need no pattern with a star in etcd 2.3.8.
-            role = self.role(GUEST)
-            if role is not None and role.allows(key, write=write, recursive=False):
-                return None
-            text = "auth: invalid access for unauthenticated user on resource %s."
-            log.warning(text, key)
-            return self._refuse_key()
+            return self._check_guest(key, write=write)
         found = self._identify(header)
         if isinstance(found, Claim):
-            return self._later(found, extra, again)
+            return self._later(found, Deferred(extra, streams=streams), again)
         if found is None:
             return self._refuse_key()
         for name in found.roles or ():
@@ -132,7 +133,7 @@ class Gate:
         header = request.headers.get(b"authorization")
         found = self._identify(header) if header else None
         if isinstance(found, Claim):
-            return self._later(found, extra, again)
+            return self._later(found, Deferred(extra), again)
         if found is not None and ROOT in (found.roles or ()):
             return None
         if found is not None:
@@ -151,6 +152,14 @@ class Gate:
             return ROOT_ROLE
         file = self._peek(f"{ROLES}/{name}")
         return _current(self._roles, name, file=file, read=codec.read_role)
+
+    def _check_guest(self, key: str, *, write: bool) -> Response | None:
+        """A guest's recursive requests need no pattern with a star in etcd 2.3.8."""
+        role = self.role(GUEST)
+        if role is not None and role.allows(key, write=write, recursive=False):
+            return None
+        log.warning("auth: invalid access for unauthenticated user on resource %s.", key)
+        return self._refuse_key()
 
     # -- credentials -----------------------------------------------------------------------------
 
@@ -178,8 +187,7 @@ class Gate:
             return None
         return Claim(digest, name, user.password, password)
 
-    def _later(self, claim: Claim, extra: bytes, again: Again) -> Pending:
-        reply = Deferred(extra)
+    def _later(self, claim: Claim, reply: Deferred, again: Again) -> Pending:
         task = self._running.get(claim.digest)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._verify(claim))

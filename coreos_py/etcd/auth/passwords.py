@@ -2,8 +2,9 @@
 
 bcrypt is slow on purpose (65 ms at etcd's cost), so it runs in threads, a few at a time, and waits
 its turn on the loop. The C library's crypt(3) does the work where it knows bcrypt, which the first
-use finds out with a known answer; elsewhere, and for passwords with a NUL in them, our own does.
-Mirrors passwordStore of etcd 2.3.8's etcdserver/auth/auth.go.
+use finds out with a known answer; elsewhere our own does. A NUL, which crypt(3) cannot see beyond
+and RFC 7617 does not allow, is in no password. Mirrors passwordStore of etcd 2.3.8's
+etcdserver/auth/auth.go.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Passwords:
         self._turns = asyncio.Semaphore(workers)
 
     async def hash(self, password: bytes) -> str:
-        """A new hash of a password, with a salt of its own."""
+        """A new hash of a password without NUL, with a salt of its own."""
+        assert is_usable(password)
         salt = bcrypt.encode(os.urandom(bcrypt.SALT_BYTES))
         digest = await self._digest(password, self._cost, salt)
         return str(Hash(self._cost, salt, digest))
@@ -50,7 +52,7 @@ class Passwords:
     async def check(self, stored: str, password: bytes) -> bool:
         """Whether a password belongs to a stored hash; what is no hash belongs to none."""
         known = bcrypt.parse(stored)
-        if known is None:
+        if known is None or not is_usable(password):
             return False
         digest = await self._digest(password, known.cost, known.salt)
         return compare_digest(digest, known.digest)
@@ -61,10 +63,13 @@ class Passwords:
             return await loop.run_in_executor(self._pool, compute, password, cost, salt)
 
 
+def is_usable(password: bytes) -> bool:
+    """Whether it can be a password at all."""
+    return b"\0" not in password
+
+
 def compute(password: bytes, cost: int, salt: str) -> str:
     """The digest of a password. Blocks for a while; any thread."""
-    if b"\0" in password:
-        return bcrypt.digest(password, cost=cost, salt=salt)
     if not _chosen:
         _chosen.append(choose())
     return _chosen[0](password, cost, salt) or _own(password, cost, salt)

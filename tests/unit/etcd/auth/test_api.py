@@ -178,6 +178,20 @@ def test_failures_of_the_cluster(failure, status, body):
     asyncio.run(run())
 
 
+def test_a_password_with_a_nul_is_refused():
+    async def run():
+        site = Site()
+        await site.send("PUT", "users/bob", {"user": "bob", "password": "pw"})
+        for name in ("bob", "carl"):
+            asked = {"user": name, "password": "se\0cret"}
+            response = await site.send("PUT", f"users/{name}", asked)
+            assert response.status == 400
+            text = f"auth: Cannot use a password with a NUL byte for user {name}"
+            assert json.loads(response.body) == {"message": text}
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("version", [None, "2.0.0", "3.0.0"])
 def test_a_cluster_that_cannot(version):
     async def run():

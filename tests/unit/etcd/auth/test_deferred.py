@@ -55,6 +55,11 @@ def test_becomes_a_stream_whose_disconnect_is_noticed(early):
     assert closed == [True]
 
 
+def test_only_what_becomes_a_stream_cares_about_a_peer_that_sends_no_more():
+    assert Deferred(b"", streams=True).watched
+    assert not Deferred(b"").watched
+
+
 def test_a_disconnect_before_the_stream_closes_it_as_soon_as_it_is_there():
     reply, stream, closed = Deferred(b""), Pending(), []
     client = Client(reply, REQUEST)

@@ -104,7 +104,7 @@ class World:
 
         def handle():
             refusal = self.gate.check_key(
-                request, key, recursive=recursive, extra=extra, again=handle
+                request, key, recursive=recursive, streams=False, extra=extra, again=handle
             )
             return Response(200) if refusal is None else refusal
 
