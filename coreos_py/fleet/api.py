@@ -209,6 +209,9 @@ def _moved(request: Request, path: str) -> Response:
 
     target = quote(path, safe="/:@!$&'()*+,;=~", errors="surrogateescape")
     target += f"?{request.query}" if request.query else ""
-    body = f'<a href="{target}">Moved Permanently</a>.\n\n' if request.method == "GET" else ""
-    html = ("Content-Type", "text/html; charset=utf-8")
-    return Response(301, (SERVER, ("Location", target), html), body.encode("utf-8", "replace"))
+    headers = [SERVER, ("Location", target)]
+    body = ""
+    if request.method in ("GET", "HEAD"):
+        headers.append(("Content-Type", "text/html; charset=utf-8"))
+        body = f'<a href="{target}">Moved Permanently</a>.\n\n'
+    return Response(301, headers, body.encode("utf-8", "replace"))

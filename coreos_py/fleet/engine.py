@@ -18,7 +18,7 @@ from coreos_py.fleet.model import ENGINE_VERSION, Lease
 from coreos_py.fleet.scheduler import SCHEDULE, Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from coreos_py.fleet.heartbeat import Contact, Timings
     from coreos_py.fleet.metrics import Metrics
@@ -82,7 +82,10 @@ class Engine:
         await self._lead_or_follow()
         if not self.is_leader:
             return
-        units, machines = await asyncio.gather(self._registry.units(), self._registry.machines())
+        (units, orphans), machines = await asyncio.gather(
+            self._registry.units_and_orphans(), self._registry.machines()
+        )
+        await self._bury(orphans)
         trusted = self._contact.absent_means_gone(time.monotonic())
         plan = scheduler.plan(units, machines, absent_means_gone=trusted)
         for name, reason in plan.unplaced.items():
@@ -90,6 +93,14 @@ class Engine:
             self._metrics.trouble(counters.SCHEDULE)
         await self._carry_out(plan.decisions)
         self._metrics.reconciled()
+
+    async def _bury(self, orphans: Mapping[str, str]) -> None:
+        """Remove placements that an engine wrote just after their unit was destroyed."""
+        for name, machine_id in orphans.items():
+            try:
+                await self._registry.remove_orphan(name, machine_id)
+            except CoreosError as err:
+                log.warning("Failed removing the placement of destroyed Unit(%s): %s", name, err)
 
     async def release(self) -> None:
         """Give the lead up, if it is ours."""
@@ -214,6 +225,8 @@ class Engine:
                 log.info("Scheduled Unit(%s) to Machine(%s)", step.unit, step.machine_id)
             else:
                 await self._registry.unschedule(step.unit, step.machine_id)
+                if step.reason.endswith(scheduler.WENT_AWAY):
+                    await self._registry.forget_state(step.unit, step.machine_id)
                 log.info("Unscheduled Job(%s) from Machine(%s)", step.unit, step.machine_id)
         except CoreosError as err:
             verb = "scheduling" if step.type == SCHEDULE else "unscheduling"
@@ -223,7 +236,7 @@ class Engine:
             return False
         self._metrics.task(step.type, failed=False)
         if step.type != SCHEDULE:
-            away = step.reason.endswith(") went away")
+            away = step.reason.endswith(scheduler.WENT_AWAY)
             self._metrics.trouble(counters.MACHINE_AWAY if away else counters.RUN)
         log.info(
             'EngineReconciler completed task: {Type: %s, JobName: %s, MachineID: %s, Reason: "%s"}',

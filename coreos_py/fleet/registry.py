@@ -12,7 +12,14 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from coreos_py.base import unitfile
-from coreos_py.base.errors import KEY_NOT_FOUND, NODE_EXIST, TEST_FAILED, CoreosError, StoreError
+from coreos_py.base.errors import (
+    DIR_NOT_EMPTY,
+    KEY_NOT_FOUND,
+    NODE_EXIST,
+    TEST_FAILED,
+    CoreosError,
+    StoreError,
+)
 from coreos_py.fleet import model, requirements
 from coreos_py.fleet.job import INACTIVE, Machine, Unit, UnitState, parse_state
 from coreos_py.fleet.model import Lease, MachineObject
@@ -76,11 +83,17 @@ class Registry:
 
     async def units(self) -> list[Unit]:
         """Return every readable unit by name, with its placement and heartbeat."""
+        return (await self.units_and_orphans())[0]
+
+    async def units_and_orphans(self) -> tuple[list[Unit], dict[str, str]]:
+        """Return the units, and the machines of placements whose unit was destroyed meanwhile."""
         found = await self._tree("job", sort=True)
-        jobs = []
+        jobs, orphans = [], {}
         for directory in _children(found):
             values = _values(directory)
             if "object" not in values:
+                if "target" in values:
+                    orphans[_base(directory)] = values["target"]
                 continue
             try:
                 jobs.append((*model.decode_job(values["object"]), values))
@@ -94,7 +107,7 @@ class Registry:
             except BadRecord as err:
                 log.error("Failed to parse Unit from etcd: %s", err)
         self._forget_files({unit_hash for _, unit_hash, _ in jobs})
-        return units
+        return units, orphans
 
     async def unit(self, name: str) -> Unit | None:
         """Return one unit, None when there is none; BadRecord when it cannot be read."""
@@ -137,6 +150,13 @@ class Registry:
     async def unschedule(self, name: str, machine_id: str) -> None:
         """Take the unit off that machine; no error when it has no place any more."""
         await self._gone(self.etcd.cad(self.key("job", name, "target"), prev_value=machine_id))
+
+    async def remove_orphan(self, name: str, machine_id: str) -> None:
+        """Remove a placement without a unit, and the directory if that was all."""
+        await self._gone_if_ours(
+            self.etcd.cad(self.key("job", name, "target"), prev_value=machine_id)
+        )
+        await self._remove_empty("job", name)
 
     async def heartbeat(self, name: str, machine_id: str, *, ttl_s: float) -> None:
         """Say that the machine has launched the unit."""
@@ -217,10 +237,12 @@ class Registry:
         text = model.encode_state(state)
         await self._gone_if_ours(self.etcd.cad(self.key("state", state.name), prev_value=text))
         await self._gone(self.etcd.delete(self.key("states", state.name, state.machine_id)))
-        try:
-            await self._gone(self.etcd.delete(self.key("states", state.name), is_dir=True))
-        except StoreError as err:
-            log.debug("states of %s stay for other machines: %s", state.name, err)
+        await self._remove_empty("states", state.name)
+
+    async def forget_state(self, name: str, machine_id: str) -> None:
+        """Remove what a machine that is gone said last about a unit."""
+        await self._gone(self.etcd.delete(self.key("states", name, machine_id)))
+        await self._remove_empty("states", name)
 
     # -- machines
 
@@ -369,6 +391,13 @@ class Registry:
                 raise
             return False
         return True
+
+    async def _remove_empty(self, *parts: str) -> None:
+        try:
+            await self._gone(self.etcd.delete(self.key(*parts), is_dir=True))
+        except StoreError as err:
+            if err.code != DIR_NOT_EMPTY:
+                raise
 
     async def _gone_if_ours(self, request: Awaitable[Result]) -> None:
         try:

@@ -25,6 +25,7 @@ SCHEDULE = "AttemptScheduleUnit"
 UNSCHEDULE = "UnscheduleUnit"
 NO_MACHINES = "zero agents available"
 NO_ABLE_MACHINE = "no agents able to run job"
+WENT_AWAY = " went away"
 
 # Machines tried one by one before the free ones are computed as a set.
 _SCAN_FIRST = 24
@@ -110,7 +111,7 @@ class _Cluster:
             elif machine_id not in self.machines:
                 if not absent_means_gone:
                     continue
-                reason = f"target Machine({machine_id}) went away"
+                reason = f"target Machine({machine_id}){WENT_AWAY}"
             else:
                 why = self._why_not_here(unit, machine_id)
                 if not why:

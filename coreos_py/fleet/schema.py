@@ -240,10 +240,24 @@ def _decode(body: bytes) -> Any:
         raise BadRequest(_syntax(text, err)) from None
 
 
+# What Python's decoder says at a bad character, in Go's words.
+_SYNTAX = {
+    "Expecting value": "looking for beginning of value",
+    "Expecting ':' delimiter": "after object key",
+    "Expecting ',' delimiter": "after element",
+    "Expecting property name enclosed in double quotes": (
+        "looking for beginning of object key string"
+    ),
+}
+
+
 def _syntax(text: str, err: json.JSONDecodeError) -> str:
-    if err.pos >= len(text) or err.msg.startswith("Unterminated"):
+    rest = text[err.pos :]
+    is_cut = rest and any(word.startswith(rest) for word in ("true", "false", "null"))
+    if not rest or is_cut or err.msg.startswith("Unterminated"):
         return "unexpected EOF"
-    return f"invalid character {_rune(text[err.pos])} in JSON text at offset {err.pos + 1}"
+    what = _SYNTAX.get(err.msg, f"in JSON text: {err.msg}")
+    return f"invalid character {_rune(rest[0])} {what}"
 
 
 def _rune(char: str) -> str:

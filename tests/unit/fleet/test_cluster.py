@@ -188,6 +188,20 @@ def test_units_of_a_lost_machine_run_elsewhere():
     run(scenario)
 
 
+def test_what_a_race_with_destroy_left_is_removed():
+    async def scenario(etcd):
+        one = Machine(etcd, "m1")
+        await one.join()
+        await one.registry.schedule("a.service", "m9")
+        await one.turn()
+        assert not any("/job/" in key for key in etcd.dump())
+        await create(one.registry, "a.service")
+        await one.turn()
+        assert await placements(one.registry) == {"a.service": "m1"}
+
+    run(scenario)
+
+
 def test_nobody_is_declared_lost_right_after_an_outage():
     async def scenario(etcd):
         contact = Contact(TIMINGS, time.monotonic() - 100)
