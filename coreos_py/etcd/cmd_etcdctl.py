@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from coreos_py.etcd.ctl.program import PROGRAM
-from coreos_py.etcd.ctl.session import Fatal
+from coreos_py.etcd.ctl.session import Fatal, close_clients
 
 
 def main(argv: list[str]) -> int:
@@ -17,3 +17,5 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(str(err))
         sys.stderr.flush()
         return err.exit_code
+    finally:
+        close_clients()

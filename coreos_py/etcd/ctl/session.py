@@ -29,6 +29,7 @@ EXIT_SERVER_ERROR = 4
 EXIT_UNHEALTHY = 5
 
 DEFAULT_ENDPOINTS = "http://127.0.0.1:2379,http://127.0.0.1:4001"
+_open: list[Etcd] = []
 _CONNECTION_ERRORS = ("dial ", "read ")
 
 
@@ -77,7 +78,7 @@ def new_client(call: Call) -> Etcd:
     username, password = _credentials(settings["username"])
     timeout_ns = settings["timeout"]
     try:
-        return Etcd(
+        client = Etcd(
             endpoints(call),
             timeout_s=timeout_ns / 1e9 if timeout_ns > 0 else None,
             username=username,
@@ -87,6 +88,14 @@ def new_client(call: Call) -> Etcd:
         )
     except ValueError as err:
         raise Fatal(EXIT_BAD_ARGS, f"{err}\n") from None
+    _open.append(client)
+    return client
+
+
+def close_clients() -> None:
+    """Close the connections of every client of this run."""
+    while _open:
+        _open.pop().close()
 
 
 def endpoints(call: Call) -> list[str]:
