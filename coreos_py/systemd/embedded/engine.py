@@ -234,14 +234,17 @@ class Engine:
     def _break_cycle(self, now: float) -> bool:
         """Issue one job when all that are left wait for each other."""
         if not self.jobs or any(
-            job.issued or self.services[name].active == "deactivating"
-            for name, job in self.jobs.items()
+            job.issued or self._is_busy(self.services[name]) for name, job in self.jobs.items()
         ):
             return False
         name = next(iter(self.jobs))
         self._say(name, f"{name}: ordering cycle with {', '.join(self.jobs)} broken here")
         self._issue(name, self.jobs[name], now)
         return True
+
+    @staticmethod
+    def _is_busy(service: Service) -> bool:
+        return service.spawning or service.active == "deactivating"
 
     def _follow(self, name: str, before: object, after: str) -> None:
         """What a change of one unit's active state means for others."""
@@ -266,7 +269,7 @@ class Engine:
         job, service = self.jobs[name], self.services[name]
         if job.issued:
             return self._finish_job(name, job, service)
-        if self._blocked(name, job):
+        if service.spawning or self._blocked(name, job):
             return False
         if job.kind == "start" and service.active == "deactivating":
             return False

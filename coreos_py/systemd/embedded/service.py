@@ -140,6 +140,7 @@ class Service(Steps):
 
     def spawned(self, role: str, pid: int) -> None:
         """A command runs."""
+        self.spawning = False
         if role == "control":
             self.control_pid = pid
             return
@@ -150,6 +151,7 @@ class Service(Steps):
 
     def spawn_failed(self, role: str, end: Exit, reason: str) -> None:
         """A command could not be run; `end` is how systemd would report it."""
+        self.spawning = False
         self._say(f"{self.name}: {reason}", warning=True)
         if role == "control":
             self._control_ended(end)
@@ -317,7 +319,7 @@ class Service(Steps):
         tree = killing.mode == "control-group" or (killing.mode == "mixed" and forced)
         pids = () if killing.mode == "none" else self._pids()
         if not tree and not pids:
-            self._nobody_to_signal()
+            self._after_signal()
             return
         self.effects.append(Signal(self.name, number, pids, tree))
         if killing.send_sighup and not forced:
@@ -326,16 +328,12 @@ class Service(Steps):
         if tree:
             self._watch_tree()
 
-    def _nobody_to_signal(self) -> None:
-        mixed = self.run.killing.mode == "mixed"
-        if mixed and self.sub == "final-sigterm" and self.run.killing.send_sigkill:
-            self._enter_signal("final-sigkill", Result.SUCCESS)
-        else:
-            self._after_signal()
-
     def _after_signal(self) -> None:
+        killing = self.run.killing
         if self.sub.startswith("stop"):
             self._enter_stop_post()
+        elif self.sub == "final-sigterm" and killing.mode == "mixed" and killing.send_sigkill:
+            self._enter_signal("final-sigkill", Result.SUCCESS)
         else:
             self._enter_dead()
 

@@ -42,6 +42,7 @@ class Steps:
         self.restarts = 0
         self.starts: deque[float] = deque(maxlen=START_HISTORY_MAX)
         self.status_text = ""
+        self.spawning = False  # a Spawn is not answered yet: nobody knows the pid to signal
         self._main_command: Command | None = None
 
     @property
@@ -79,6 +80,7 @@ class Steps:
             if self.main_exit is not None:
                 extra["EXIT_CODE"] = self.main_exit.code
                 extra["EXIT_STATUS"] = self.main_exit.status_word
+        self.spawning = True
         self.effects.append(Spawn(self.name, role, setting, command, self.run, extra))
 
     def _pids(self) -> tuple[int, ...]:

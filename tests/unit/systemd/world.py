@@ -34,12 +34,14 @@ class World:
         self.processes = {}
         self.timers = {}
         self.watched = set()
+        self.leaving = set()
         self.ran = []
         self.said = []
         self.seen = {}
         self.during = {}
         self._pid = 100
         self._queue: deque[Any] = deque()
+        self._ends: deque[Any] = deque()  # like a real loop, only told of between two turns
 
     def load(self, name, text):
         self.engine.load(define(name, unitfile.parse(text), Facts()))
@@ -98,6 +100,10 @@ class World:
         while True:
             while self._queue:
                 self._handle(self._queue.popleft())
+            if self._ends:
+                unit, pid, end = self._ends.popleft()
+                self._queue.extend(self.engine.exited(unit, pid, end, self.now))
+                continue
             empty = [unit for unit in sorted(self.watched) if not self.any_of(unit)]
             if not empty:
                 return
@@ -135,9 +141,7 @@ class World:
         if kind in ("ok", "fail", "daemon"):
             del self.processes[pid]
             status = 1 if kind == "fail" else 0
-            self._queue.extend(
-                self.engine.exited(effect.unit, pid, Exit("exited", status), self.now)
-            )
+            self._ends.append((effect.unit, pid, Exit("exited", status)))
 
     def _new(self, unit, kind, setting, argv):
         self._pid += 1
@@ -154,9 +158,7 @@ class World:
             if process.kind == "stubborn" and effect.number != 9:
                 continue
             del self.processes[pid]
-            self._queue.extend(
-                self.engine.exited(effect.unit, pid, Exit("killed", effect.number), self.now)
-            )
+            self._ends.append((effect.unit, pid, Exit("killed", effect.number)))
 
     def on_timer(self, effect):
         key = (effect.unit, effect.name)
