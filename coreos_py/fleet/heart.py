@@ -32,7 +32,7 @@ RECORD_NAME = ".registration"
 # While another key is alive it is looked at this often: it may be our own, about to expire.
 _OCCUPIED_RETRY_S = 2.0
 # Longest wait between tries to reach etcd; 1.0.0 lets it grow to a minute.
-_RETRY_MAX_S = 5.0
+_RETRY_MAX_S = 2.0
 
 
 class Heart:

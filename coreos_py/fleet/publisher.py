@@ -84,10 +84,12 @@ class Publisher:
         now = time.monotonic()
         due = []
         for name, found in current.items():
-            state = UnitState(
-                name, found.load, found.active, found.sub, self._machine_id, found.hash
-            )
             last, written_s = self._published.get(name, (None, 0.0))
+            # A unit on its way out still stops, but its file is no longer held.
+            unit_hash = found.hash or (last.hash if last is not None else "")
+            state = UnitState(
+                name, found.load, found.active, found.sub, self._machine_id, unit_hash
+            )
             if state != last or now - written_s >= self._timings.publish_s:
                 due.append(state)
         gone = [s for name, (s, _) in self._published.items() if name not in self._subscribed]
