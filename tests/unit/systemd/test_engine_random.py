@@ -26,8 +26,10 @@ EXTRA = ["ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"]
 
 def body(chance):
     lines = ["[Unit]"]
-    for _ in range(chance.randrange(4)):
-        lines.append(f"{chance.choice(RELATIONS)}={chance.choice(NAMES)}.service")
+    lines += [
+        f"{chance.choice(RELATIONS)}={chance.choice(NAMES)}.service"
+        for _ in range(chance.randrange(4))
+    ]
     kind = chance.choice(list(TYPES))
     lines += ["[Service]", f"Type={kind}", f"ExecStart={chance.choice(TYPES[kind])}"]
     for setting in EXTRA:
