@@ -244,7 +244,6 @@ class Raft:
         if handler is not None:
             handler(self, m)
 
-
     def _hear_lower_term(self, m: Message) -> None:
         """Ignore it, unless it is a leader's and this node, having no vote, cannot outbid it.
 

@@ -55,11 +55,13 @@ class MemoryLog:
         self._base_bytes = 0
         if snapshot is not None:
             self.apply_snapshot(snapshot)
-        expected = self._offset + 1
+        index, term = self._offset, self._offset_term
         for entry in entries:
-            if entry.index != expected:
-                raise CorruptLog(f"entry {entry.index} found where {expected} belongs")
-            expected += 1
+            if entry.index != index + 1:
+                raise CorruptLog(f"entry {entry.index} found where {index + 1} belongs")
+            if entry.term < term:
+                raise CorruptLog(f"entry {entry.index} of term {entry.term} follows term {term}")
+            index, term = entry.index, entry.term
         self.append(entries)
 
     @property

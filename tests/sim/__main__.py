@@ -12,7 +12,8 @@ import time
 from contextlib import nullcontext
 
 from tests.sim import shrink, swarm
-from tests.sim.mutants import MUTANTS, options_for
+from tests.sim.mutants import MUTANTS
+from tests.sim.mutation import options_for
 from tests.sim.world import World
 
 

@@ -58,7 +58,9 @@ class Client:
             self._done(operation)
 
         datas = [command(operation, key, operation)]
-        datas += [command(world.new_operation(), "filler", 0) for _ in range(world.options.burst - 1)]
+        datas += [
+            command(world.new_operation(), "filler", 0) for _ in range(world.options.burst - 1)
+        ]
         return server.propose(datas, operation=operation, reply=reply)
 
     def _read(self, server, key: str, operation: int) -> bool:

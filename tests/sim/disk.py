@@ -132,7 +132,7 @@ class Disk:
             self.synced = position
 
     def crash(self) -> None:
-        """Power is gone: some prefix of the unsynced records made it, the last one maybe in part."""
+        """Power is gone: some prefix of the unsynced records made it, the last maybe in part."""
         if self.pending:
             keep = self.rng.randrange(len(self.pending) + 1)
             if keep < len(self.pending) and self.rng.random() < 0.3:

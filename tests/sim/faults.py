@@ -80,9 +80,7 @@ class Faults:
             case "ring":
                 at = {node: place for place, node in enumerate(nodes)}
                 near = (1, len(nodes) - 1)
-                network.cut = {
-                    (a, b) for a, b in pairs if (at[a] - at[b]) % len(nodes) not in near
-                }
+                network.cut = {(a, b) for a, b in pairs if (at[a] - at[b]) % len(nodes) not in near}
             case "one-way":
                 network.cut = {pair for pair in sorted(pairs) if rng.random() < 0.3}
             case "leader-keeps-one":
@@ -94,7 +92,9 @@ class Faults:
         """A fresh leader may not last."""
         options = self.world.options
         if self.rng.random() < options.leader_dies_young:
-            self.world.at(self._soon(options.tick_us + 2 * options.delay_mean_us), self._die, server)
+            self.world.at(
+                self._soon(options.tick_us + 2 * options.delay_mean_us), self._die, server
+            )
 
     def broadcast(self, server: Server) -> None:
         """A leader's links to all but one follower may be stuck for a while (figure 8)."""

@@ -5,10 +5,7 @@ A mutant is a context manager that breaks one promise of the core, of the driver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, NamedTuple
 
 from coreos_py.raft import core, leader, node
 from coreos_py.raft.core import Raft
@@ -18,70 +15,12 @@ from coreos_py.raft.progress import Progress
 from coreos_py.raft.raftlog import RaftLog
 from coreos_py.raft.readonly import ReadRounds
 from coreos_py.raft.types import Entry, HardState, MsgType, ReadState, Role
-from tests.sim import disk, server, swarm
+from tests.sim import disk, server
 from tests.sim.disk import Image
+from tests.sim.mutation import MUTANTS, handler, mutant, patched
 from tests.sim.server import Server
-from tests.sim.swarm import Options
 
-Mutation = Callable[[], Any]
-
-
-class Mutant(NamedTuple):
-    """A bug, the trouble in which it hurts, and who is to notice it."""
-
-    apply: Mutation
-    focus: dict[str, Any]
-    stories: bool
-
-
-MUTANTS: dict[str, Mutant] = {}
-
-
-@contextmanager
-def patched(owner: Any, **changes: Any) -> Iterator[None]:
-    """Replace attributes of a class, a module or a dict for a while."""
-    is_dict = isinstance(owner, dict)
-    names = list(changes)
-    before = [owner[name] if is_dict else vars(owner)[name] for name in names]
-    try:
-        for name in names:
-            _put(owner, name, changes[name])
-        yield
-    finally:
-        for name, value in zip(names, before, strict=True):
-            _put(owner, name, value)
-
-
-def _put(owner: Any, name: str, value: Any) -> None:
-    if isinstance(owner, dict):
-        owner[name] = value
-    else:
-        setattr(owner, name, value)
-
-
-def mutant(*, stories: bool = False, **focus: Any) -> Callable[[Mutation], Mutation]:
-    """Register a bug. `focus` overrides what is drawn; `stories` are the raft transcripts."""
-
-    def register(make: Mutation) -> Mutation:
-        MUTANTS[make.__name__] = Mutant(make, focus, stories)
-        return make
-
-    return register
-
-
-@contextmanager
-def handler(role: Role, kind: MsgType, function: Any) -> Iterator[None]:
-    table: Any = core._HANDLERS[role]
-    before = table.get(kind)
-    table[kind] = function
-    try:
-        yield
-    finally:
-        if before is None:
-            del table[kind]
-        else:
-            table[kind] = before
-
+__all__ = ["MUTANTS"]
 
 # -- votes ----------------------------------------------------------------------------------
 
@@ -514,9 +453,3 @@ def commit_is_not_passed_on():
 
     original = leader.flush
     return patched(leader, flush=flush)
-
-
-def options_for(seed: int, mutant: Mutant | None) -> Options:
-    """The world of a seed, with the trouble in which the mutant hurts."""
-    options = swarm.draw(seed)
-    return replace(options, **mutant.focus) if mutant else options

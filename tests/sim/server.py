@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 TURNS_MAX = 10_000
 
 Reply = Callable[[int], None]
-ReadTURNS_MAX = 10_000
-
-Reply = Callable[[tuple[int, int] | None], None]
+ReadReply = Callable[[tuple[int, int] | None], None]
 
 
 class Server:
@@ -67,6 +65,10 @@ class Server:
         self.tick_us = int(options.tick_us * self.rng.uniform(0.95, 1.05))
         world.at(self.rng.randrange(self.tick_us), self.tick)
         world.at(0, self.turn)
+
+    def gone(self) -> bool:
+        """True once this run has ended, by a crash or by a shutdown."""
+        return not self.alive
 
     # -- what happens to it -----------------------------------------------------------------
 
@@ -151,12 +153,12 @@ class Server:
         for turns in count():
             if turns > TURNS_MAX:
                 self.world.oracle.fail(f"{self.id} is never done")
-            if not self.alive:
+            if self.gone():
                 return
             self.world.oracle.observe(self)
             if self.world.options.early_messages:
                 self._send(self.raw.early_messages())
-            if not self.alive or self.saving is not None or not self.raw.has_ready():
+            if self.gone() or self.saving is not None or not self.raw.has_ready():
                 return
             if self.world.loses_power(self, "before saving"):
                 return

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from tests.sim.mutants import Mutant
+from tests.sim.mutation import Mutant
 from tests.sim.swarm import Options
 from tests.sim.world import World
 

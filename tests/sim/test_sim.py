@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.sim import shrink
-from tests.sim.mutants import MUTANTS, options_for
+from tests.sim.mutants import MUTANTS
+from tests.sim.mutation import options_for
 from tests.sim.world import World
 from tests.support.transcript import run_file
 from tests.unit.raft.scripted import Cluster

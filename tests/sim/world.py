@@ -146,9 +146,7 @@ class World:
         run = self._runs[node] = self._runs.get(node, 0) + 1
         founders = self.founders if node in self.founders else ()
         self.note("start", node)
-        self.servers[node] = Server(
-            self, node, disk=self.disks[node], founders=founders, run=run
-        )
+        self.servers[node] = Server(self, node, disk=self.disks[node], founders=founders, run=run)
 
     def crashed(self, server: Server) -> None:
         self.note("crash", server.id)
@@ -159,7 +157,9 @@ class World:
         """Somebody applied a change: new members are started, removed ones go after a while."""
         if change.type == ConfChangeType.ADD_NODE:
             if change.node_id not in self.disks:
-                self.at(self.rng.randrange(2 * self.options.election_us), self.start, change.node_id)
+                self.at(
+                    self.rng.randrange(2 * self.options.election_us), self.start, change.node_id
+                )
         elif change.node_id == server.id:
             self.tell_removed(server.id)
 

@@ -212,7 +212,8 @@ class Cluster:
     def do_deliver(self, c) -> None:
         """deliver [to=(..)] [from=(..)] [type=MsgApp] [n=1] [drop=yes|dup=yes]."""
         limit = c.number("n", default=len(self.queue))
-        taken, kept = [], []
+        taken: list[Message] = []
+        kept: list[Message] = []
         for m in self.queue:
             fits = self._fits(m, c) and len(taken) < limit
             (taken if fits else kept).append(m)
