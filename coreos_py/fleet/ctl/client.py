@@ -88,6 +88,10 @@ class Client:
         scheme = "https" if endpoint.scheme == "https" else "http"
         self._shown = f"{scheme}://{shown_host}"
 
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._http.close()
+
     def units(self) -> list[Unit]:
         """Return all units by name."""
         return [Unit(item) for item in self._pages("units", "units")]

@@ -56,7 +56,13 @@ class EtcdDriver(Client):
 
     def __init__(self, make: Callable[[], AsyncEtcd], prefix: str) -> None:
         self._runner = asyncio.Runner()
-        self._registry = Registry(self._runner.run(_made(make)), prefix)
+        self._etcd = self._runner.run(_made(make))
+        self._registry = Registry(self._etcd, prefix)
+
+    def close(self) -> None:
+        """Close the connections to etcd and the loop."""
+        self._runner.run(_closed(self._etcd))
+        self._runner.close()
 
     def units(self) -> list[ShownUnit]:
         """Return all units by name."""
@@ -140,6 +146,10 @@ class EtcdDriver(Client):
 
 async def _made(make: Callable[[], AsyncEtcd]) -> AsyncEtcd:
     return make()
+
+
+async def _closed(etcd: AsyncEtcd) -> None:
+    etcd.close()
 
 
 def _shown(unit: Unit, state: str) -> ShownUnit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coreos_py.fleet.ctl.client import APIError
 from coreos_py.fleet.ctl.creating import INACTIVE, LAUNCHED, LOADED, create_units
-from coreos_py.fleet.ctl.session import Session, complain, go_list, out, unit_name
+from coreos_py.fleet.ctl.session import Session, command, complain, go_list, out, unit_name
 from coreos_py.fleet.ctl.waiting import (
     block_attempts,
     reach_state,
@@ -15,22 +15,21 @@ from coreos_py.fleet.ctl.waiting import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from coreos_py.cli.program import Call
     from coreos_py.fleet.ctl.client import Unit
 
 
-def submit(call: Call) -> int:
+@command
+def submit(session: Session) -> int:
     """Upload units."""
-    session = _begin(call)
-    if session is None:
+    if not _given(session):
         return 0
     return 0 if create_units(session) else 1
 
 
-def load(call: Call) -> int:
+@command
+def load(session: Session) -> int:
     """Upload units and give them a machine."""
-    session = _begin(call)
-    if session is None:
+    if not _given(session):
         return 0
     units = _raise_to(session, "load", LOADED)
     if units is None:
@@ -41,10 +40,10 @@ def load(call: Call) -> int:
     return 1 if problem else 0
 
 
-def start(call: Call) -> int:
+@command
+def start(session: Session) -> int:
     """Upload units, give them a machine and start them."""
-    session = _begin(call)
-    if session is None:
+    if not _given(session):
         return 0
     units = _raise_to(session, "start", LAUNCHED)
     if units is None:
@@ -65,12 +64,14 @@ def start(call: Call) -> int:
     return 0
 
 
-def stop(call: Call) -> int:
+@command
+def stop(session: Session) -> int:
     """Stop units; they stay loaded."""
-    session = _begin(call)
+    if not _given(session):
+        return 0
     found = _known(session)
-    if session is None or not found:
-        return 0 if found is not None else 1
+    if not found:
+        return 1 if found is None else 0
     stopping = []
     for unit in found:
         if not unit.is_global:
@@ -94,12 +95,14 @@ def stop(call: Call) -> int:
     return 0
 
 
-def unload(call: Call) -> int:
+@command
+def unload(session: Session) -> int:
     """Stop units and take them off their machines."""
-    session = _begin(call)
+    if not _given(session):
+        return 0
     found = _known(session)
-    if session is None or not found:
-        return 0 if found is not None else 1
+    if not found:
+        return 1 if found is None else 0
     leaving = []
     for unit in found:
         if not unit.is_global and unit.current_state == unit.desired_state == INACTIVE:
@@ -119,12 +122,14 @@ def unload(call: Call) -> int:
     return 0
 
 
-def destroy(call: Call) -> int:
+@command
+def destroy(session: Session) -> int:
     """Remove units from the cluster."""
-    session = _begin(call)
+    if not _given(session):
+        return 0
     found = _known(session)
-    if session is None or not found:
-        return 0 if found is not None else 1
+    if not found:
+        return 1 if found is None else 0
     code = 0
     for unit in found:
         try:
@@ -138,12 +143,14 @@ def destroy(call: Call) -> int:
     return code
 
 
-def restart(call: Call) -> int:
+@command
+def restart(session: Session) -> int:
     """Stop units and start them again, one after the other."""
-    session = _begin(call)
+    if not _given(session):
+        return 0
     found = _known(session, must_exist=False)
-    if session is None or found is None:
-        return 0 if session is None else 1
+    if found is None:
+        return 1
     if not create_units(session):
         return 1
     for unit in found:
@@ -187,19 +194,15 @@ def _arrive(session: Session, name: str, state: str) -> bool:
 # -- shared steps
 
 
-def _begin(call: Call) -> Session | None:
-    """Return the session, or None when no units were given."""
-    session = Session(call)
-    if call.args:
-        return session
-    complain("No units given")
-    return None
+def _given(session: Session) -> bool:
+    """Tell whether units were named; complain when not."""
+    if not session.args:
+        complain("No units given")
+    return bool(session.args)
 
 
-def _known(session: Session | None, *, must_exist: bool = True) -> list[Unit] | None:
+def _known(session: Session, *, must_exist: bool = True) -> list[Unit] | None:
     """Return the units among the arguments that exist; None, with a message, on failure."""
-    if session is None:
-        return []
     try:
         by_name = {unit.name: unit for unit in session.client.units()}
     except APIError as err:

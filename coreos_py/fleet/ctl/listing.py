@@ -6,7 +6,7 @@ import sys
 
 from coreos_py.base.tabular import columns
 from coreos_py.fleet.ctl.client import APIError
-from coreos_py.fleet.ctl.session import Session, complain, id_legend, quoted, unit_name
+from coreos_py.fleet.ctl.session import Session, command, complain, id_legend, quoted, unit_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     Cells = Mapping[str, Callable[[T, bool], str]]
 
 
-def list_machines(call: Call) -> int:
+@command
+def list_machines(session: Session) -> int:
     """List the machines."""
-    session = Session(call)
     cells: Cells[Machine] = {
         "machine": lambda machine, full: id_legend(machine.id, full=full),
         "ip": lambda machine, full: machine.ip or "-",
@@ -44,9 +44,9 @@ def list_machines(call: Call) -> int:
     return 0
 
 
-def list_units(call: Call) -> int:
+@command
+def list_units(session: Session) -> int:
     """List the published unit states."""
-    session = Session(call)
     cells: Cells[UnitState] = {
         "unit": lambda state, full: state.name,
         "load": lambda state, full: state.load,
@@ -67,9 +67,9 @@ def list_units(call: Call) -> int:
     return 0
 
 
-def list_unit_files(call: Call) -> int:
+@command
+def list_unit_files(session: Session) -> int:
     """List the units of the registry."""
-    session = Session(call)
 
     def target(unit: Unit, full: bool) -> str:  # a cell, like its neighbours
         return "global" if unit.is_global else _machine(session, unit.machine_id, full=full)
@@ -98,9 +98,9 @@ def list_unit_files(call: Call) -> int:
     return 0
 
 
-def cat(call: Call) -> int:
+@command
+def cat(session: Session) -> int:
     """Print a unit's text, nothing added."""
-    session = Session(call)
     if len(session.args) != 1:
         complain("One unit file must be provided")
         return 1

@@ -14,14 +14,13 @@ from time import gmtime, localtime, strftime
 
 from coreos_py.base.unitfile import name_info
 from coreos_py.fleet.ctl.client import APIError
-from coreos_py.fleet.ctl.session import Session, complain, is_local, out, unit_name
+from coreos_py.fleet.ctl.session import Session, command, complain, is_local, out, unit_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from coreos_py.cli.program import Call
     from coreos_py.fleet.ctl.client import Unit, UnitState
 
     Line = Mapping[str, Any]
@@ -30,9 +29,9 @@ STATUS_LINES = 10
 EXIT_NOT_RUNNING = 3  # systemctl status of a unit that is not active
 
 
-def journal(call: Call) -> int:
+@command
+def journal(session: Session) -> int:
     """Print a unit's journal."""
-    session = Session(call)
     if len(session.args) != 1:
         complain("One unit file must be provided.")
         return 1
@@ -53,9 +52,9 @@ def journal(call: Call) -> int:
     return 1
 
 
-def status(call: Call) -> int:
+@command
+def status(session: Session) -> int:
     """Print the status of units; stops at the first that is not active."""
-    session = Session(call)
     for number, name in enumerate(map(unit_name, session.args)):
         try:
             unit = session.client.unit(name)
@@ -82,18 +81,18 @@ def status(call: Call) -> int:
 def _journal(session: Session, unit: Unit) -> int:
     lines, follow = session.flags["lines"], session.flags["follow"]
     mode = session.flags["output"]
-    command = ["journalctl", "--unit", unit.name, "--no-pager", "-n", str(lines)]
-    command += ["--output", mode, *(["-f"] if follow else [])]
+    words = ["journalctl", "--unit", unit.name, "--no-pager", "-n", str(lines)]
+    words += ["--output", mode, *(["-f"] if follow else [])]
     if session.flags["sudo"]:
-        command.insert(0, "sudo")
+        words.insert(0, "sudo")
     if _has_systemd(unit.machine_id):
-        return _run_here(command)
+        return _run_here(words)
     try:
         found = session.client.journal(
             unit.name, machine_id=unit.machine_id, lines=lines, follow=follow
         )
         if found is None:
-            return _run_there(session, unit.machine_id, command)
+            return _run_there(session, unit.machine_id, words)
         render = MODES.get(mode)
         if render is None:
             complain(f"Unknown output format '{mode}'.")
@@ -161,16 +160,16 @@ MODES: dict[str, Callable[[Line], str]] = {
 
 
 def _status(session: Session, unit: Unit) -> int:
-    command = ["systemctl", "status", "-l", unit.name]
+    words = ["systemctl", "status", "-l", unit.name]
     if _has_systemd(unit.machine_id):
-        return _run_here(command)
+        return _run_here(words)
     try:
         states = {state.machine_id: state for state in session.client.states(unit.name)}
         shown = _show(session, unit, unit.machine_id, states.get(unit.machine_id))
     except APIError as err:
         complain(f"Error retrieving unit: {err}")
         return 1
-    return _run_there(session, unit.machine_id, command) if shown is None else shown
+    return _run_there(session, unit.machine_id, words) if shown is None else shown
 
 
 def _status_everywhere(session: Session, unit: Unit) -> int:
@@ -226,13 +225,13 @@ def _has_systemd(machine_id: str) -> bool:
     return is_local(machine_id) and os.path.isdir("/run/systemd/system")
 
 
-def _run_here(command: list[str]) -> int:
+def _run_here(words: list[str]) -> int:
     from coreos_py.fleet.ctl.remote import run_here
 
-    return run_here(command)
+    return run_here(words)
 
 
-def _run_there(session: Session, machine_id: str, command: list[str]) -> int:
+def _run_there(session: Session, machine_id: str, words: list[str]) -> int:
     from coreos_py.fleet.ctl.remote import run_on_machine
 
-    return run_on_machine(session, machine_id, command)
+    return run_on_machine(session, machine_id, words)

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from coreos_py.fleet.ctl.client import APIError
-from coreos_py.fleet.ctl.session import Session, complain, quoted, tls_context, unit_name
+from coreos_py.fleet.ctl.session import Session, command, complain, quoted, tls_context, unit_name
 from coreos_py.http.client import HTTPClient, TransportError
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ class LookupFailed(Exception):
     """No address was found; str() is what follows "Unable to proceed: "."""
 
 
-def ssh(call: Call) -> int:
+@command
+def ssh(session: Session) -> int:
     """Open a shell or run a command on a machine."""
-    session = Session(call)
     flags, words = session.flags, list(session.args)
     if flags["machine"] and flags["unit"]:
         complain("Both machine and unit flags provided, please specify only one.")
@@ -54,8 +54,8 @@ def ssh(call: Call) -> int:
     if dash > 0:
         words = words[dash:]
     options = ["-A"] if flags["forward-agent"] else []
-    command = ssh_command(session.settings, address, port=flags["ssh-port"], options=options)
-    return run_here([*command, *([" ".join(words)] if words else [])])
+    opening = ssh_command(session.settings, address, port=flags["ssh-port"], options=options)
+    return run_here([*opening, *([" ".join(words)] if words else [])])
 
 
 def fd_forward(call: Call) -> int:
@@ -81,32 +81,32 @@ def run_on_machine(session: Session, machine_id: str, words: list[str]) -> int:
         complain(f"Error getting machine IP: Machine({machine_id}) is unknown or has none")
         return 1
     port = session.flag("ssh-port")
-    command = ssh_command(session.settings, machine.ip, port=port, options=[])
-    return run_here([*command, " ".join([words[0], *(quoted(word) for word in words[1:])])])
+    opening = ssh_command(session.settings, machine.ip, port=port, options=[])
+    return run_here([*opening, " ".join([words[0], *(quoted(word) for word in words[1:])])])
 
 
-def run_here(command: list[str]) -> int:
+def run_here(words: list[str]) -> int:
     """Run a program with our stdin, stdout and stderr; its exit code."""
     sys.stdout.flush()
     try:
-        return subprocess.run(command, check=False).returncode
+        return subprocess.run(words, check=False).returncode
     except OSError as err:
-        complain(f"Error running local command: {command[0]}: {err.strerror}")
-        return EXIT_SSH_FAILED if command[0] == "ssh" else 1
+        complain(f"Error running local command: {words[0]}: {err.strerror}")
+        return EXIT_SSH_FAILED if words[0] == "ssh" else 1
 
 
 def ssh_command(
     settings: Values, address: str, *, port: int, options: list[str], through: bool = True
 ) -> list[str]:
     """Return the words that start the system's ssh as the settings ask for."""
-    command = ["ssh", "-l", settings["ssh-username"], "-p", str(port), *_trust(settings)]
-    command += ["-o", f"ConnectTimeout={max(int(settings['ssh-timeout']), 1)}"]
+    words = ["ssh", "-l", settings["ssh-username"], "-p", str(port), *_trust(settings)]
+    words += ["-o", f"ConnectTimeout={max(int(settings['ssh-timeout']), 1)}"]
     if settings["tunnel"] and through:
         # Not -J, whose inner ssh would not get the same options.
         host, inner_port = _tunnel(settings)
         hop = ssh_command(settings, host, port=inner_port, options=[], through=False)
-        command += ["-o", "ProxyCommand=" + " ".join([*hop[:-1], "-W", "[%h]:%p", hop[-1]])]
-    return [*command, *options, address]
+        words += ["-o", "ProxyCommand=" + " ".join([*hop[:-1], "-W", "[%h]:%p", hop[-1]])]
+    return [*words, *options, address]
 
 
 def _trust(settings: Values) -> list[str]:
@@ -134,18 +134,25 @@ class TunnelledClient(HTTPClient):
         self._settings = settings
         self._pipes: list[subprocess.Popen[bytes]] = []
 
+    def close(self) -> None:
+        """Close the connections and end their ssh processes."""
+        super().close()
+        for pipe in self._pipes:
+            pipe.terminate()
+            pipe.wait()
+
     def _connect(self, endpoint: Endpoint, deadline: float | None) -> socket.socket:
         host, port = _tunnel(self._settings)
-        command = ssh_command(self._settings, host, port=port, options=[], through=False)
+        words = ssh_command(self._settings, host, port=port, options=[], through=False)
         if endpoint.socket_path:
-            command.append(f"fleetctl fd-forward {endpoint.socket_path}")
+            words.append(f"fleetctl fd-forward {endpoint.socket_path}")
         else:
-            command[-1:] = ["-W", f"{endpoint.host}:{endpoint.port}", command[-1]]
+            words[-1:] = ["-W", f"{endpoint.host}:{endpoint.port}", words[-1]]
         ours, theirs = socket.socketpair()
         with theirs:
             far = theirs.fileno()
             try:
-                self._pipes.append(subprocess.Popen(command, stdin=far, stdout=far))
+                self._pipes.append(subprocess.Popen(words, stdin=far, stdout=far))
             except OSError as err:
                 raise TransportError(f"ssh: {err.strerror}") from None
         if endpoint.scheme == "https":

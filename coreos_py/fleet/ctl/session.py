@@ -48,6 +48,10 @@ class Session:
         self.client = make_client(call.settings, warn=self.warn)
         self._machines: dict[str, Machine] | None = None
 
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
     def flag(self, name: str) -> Any:
         """Return a flag of the command; None when the command has no such flag."""
         if name not in self.flags:
@@ -81,6 +85,20 @@ class Session:
     def info(self, text: str) -> None:
         """Log something."""
         _log("INFO", text)
+
+
+def command(run: Callable[[Session], int]) -> Callable[[Call], int]:
+    """Make a command of a function that works in a session."""
+
+    def entry(call: Call) -> int:
+        session = Session(call)
+        try:
+            return run(session)
+        finally:
+            session.close()
+
+    entry.__doc__ = run.__doc__
+    return entry
 
 
 def out(text: str) -> None:
