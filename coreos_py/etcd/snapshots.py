@@ -52,6 +52,8 @@ class SnapshotKeeper:
         """Start a snapshot if more than `every` entries were applied since the last one."""
         if applied - self._last_index <= self._every or self._task is not None:
             return
+        if applied < self._node.storage.snapshot_meta.index:
+            return  # a leader's snapshot is being saved: the raft log is that far already
         log.info("start to snapshot (applied: %d, lastsnap: %d)", applied, self._last_index)
         self._last_index = applied
         meta = SnapshotMeta(applied, self._node.storage.term(applied), self._node.nodes)

@@ -270,6 +270,8 @@ class Server:
             machine.applied - self.snapshot_index <= self.world.options.snapshot_count
         ):
             return
+        if machine.applied < self.raw.storage.snapshot_meta.index:
+            return  # A leader's snapshot is being saved: the raft log is that far already.
         self.snapshotting = True
         index, nodes, data = machine.applied, machine.nodes, machine.save()
         term = self.raw.storage.term(index)
