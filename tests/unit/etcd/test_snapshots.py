@@ -40,7 +40,8 @@ def snapshots_taken(node: RawNode) -> list[SnapshotMeta]:
         keeper.maybe_start(12)
         await keeper.wait()
 
-    disk, failures = RecordingDisk(), []
+    disk = RecordingDisk()
+    failures: list[Exception] = []
     asyncio.run(take())
     assert failures == []
     return disk.saved
