@@ -61,8 +61,14 @@ class Client:
     def backlog(self):
         return 0
 
+    def on_drain(self, callback):
+        callback()
+
     def release(self):
         raise AssertionError("nobody takes this connection over")
+
+    def abort(self):
+        raise AssertionError("nobody cuts this connection off")
 
     def leave(self):
         assert self.pending is not None
