@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from coreos_py.http.client import TimedOut, TransportError, check_scheme, tls_text, tune
+from coreos_py.http.forward_proxy import Proxy, open_tunnel
 from coreos_py.http.framing import BodyLimit, ParseError
 from coreos_py.http.reply import Reply, ReplyParser, encode_request
 from coreos_py.http.url import Endpoint
@@ -25,18 +26,25 @@ _HIGH_WATER = 1 << 18
 
 
 class AsyncHTTPClient:
-    """Sends requests over kept connections. Create and use it inside one event loop."""
+    """Sends requests over kept connections. Create and use it inside one event loop.
+
+    `write_timeout_s` bounds how long a peer may refuse to take a request.
+    """
 
     def __init__(
         self,
         *,
         tls: ssl.SSLContext | None = None,
         connect_timeout_s: float = 10.0,
+        write_timeout_s: float | None = None,
         idle_max: int = 16,
         body_max: int = 1 << 30,
+        proxy: Proxy | None = None,
     ) -> None:
         self._tls = tls
         self._connect_timeout_s = connect_timeout_s
+        self._write_timeout_s = write_timeout_s
+        self._proxy = proxy
         self._idle_max = idle_max
         self._body_max = body_max
         self._idle: dict[tuple[str, str, int], list[_Connection]] = {}
@@ -71,12 +79,17 @@ class AsyncHTTPClient:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         timeout_s: float | None = None,
+        host: str = "",
     ) -> AsyncReply:
         """One request;
 
         returns when the head of the reply is there. Read it to the end or close it.
+        `host` replaces the Host header that the endpoint implies.
         """
-        data = encode_request(method, endpoint.authority, target, headers, body)
+        if self._proxy is not None and endpoint.scheme == "http":
+            target = f"http://{endpoint.authority}{target}"
+            headers = (*headers, *self._proxy.headers)
+        data = encode_request(method, host or endpoint.authority, target, headers, body)
         try:
             async with asyncio.timeout(timeout_s):
                 conn = self._reuse(endpoint)
@@ -120,13 +133,21 @@ class AsyncHTTPClient:
             async with asyncio.timeout(self._connect_timeout_s):
                 if endpoint.socket_path:
                     return await self._connect_unix(endpoint)
-                return await self._connect_tcp(endpoint)
+                if self._proxy is None:
+                    return await self._connect_tcp(endpoint, endpoint)
+                if endpoint.scheme != "https":
+                    return await self._connect_tcp(endpoint, self._proxy.endpoint)
+                return await open_tunnel(
+                    self._proxy, endpoint, lambda: self._make(endpoint), tls=self._context()
+                )
         except TimeoutError:
             where = endpoint.socket_path or endpoint.authority
             raise TimedOut(f"dial {where}: i/o timeout") from None
 
     def _make(self, endpoint: Endpoint) -> _Connection:
-        return _Connection(endpoint, self._keep, self._body_max)
+        return _Connection(
+            endpoint, self._keep, body_max=self._body_max, write_timeout_s=self._write_timeout_s
+        )
 
     async def _connect_unix(self, endpoint: Endpoint) -> _Connection:
         loop, path = asyncio.get_running_loop(), endpoint.socket_path
@@ -135,13 +156,13 @@ class AsyncHTTPClient:
         except OSError as exc:
             raise TransportError(f"dial unix {path}: {_reason(exc)}") from exc
 
-    async def _connect_tcp(self, endpoint: Endpoint) -> _Connection:
+    async def _connect_tcp(self, endpoint: Endpoint, via: Endpoint) -> _Connection:
         check_scheme(endpoint)
-        loop, port = asyncio.get_running_loop(), endpoint.port
-        tls = self._context() if endpoint.scheme == "https" else None
-        name = endpoint.host if tls else None
+        loop, port = asyncio.get_running_loop(), via.port
+        tls = self._context() if via.scheme == "https" else None
+        name = via.host if tls else None
         first: TransportError | None = None
-        for host in await _addresses(endpoint.host, port):
+        for host in await _addresses(via.host, port):
             try:
                 made = await loop.create_connection(
                     lambda: self._make(endpoint), host, port, ssl=tls, server_hostname=name
@@ -168,11 +189,18 @@ class _Connection(asyncio.Protocol):
     """One connection; at most one exchange at a time."""
 
     def __init__(
-        self, endpoint: Endpoint, keep: Callable[[_Connection], None], body_max: int
+        self,
+        endpoint: Endpoint,
+        keep: Callable[[_Connection], None],
+        *,
+        body_max: int,
+        write_timeout_s: float | None,
     ) -> None:
         self.endpoint = endpoint
         self._keep = keep
         self._body_max = body_max
+        self._write_timeout_s = write_timeout_s
+        self._stalled: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._reply: AsyncReply | None = None
 
@@ -186,6 +214,21 @@ class _Connection(asyncio.Protocol):
         if not self.endpoint.socket_path:
             tune(transport.get_extra_info("socket"))
 
+    def pause_writing(self) -> None:
+        if self._write_timeout_s is not None:
+            loop = asyncio.get_running_loop()
+            self._stalled = loop.call_later(self._write_timeout_s, self._give_up)
+
+    def resume_writing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _give_up(self) -> None:
+        if self._reply is not None:
+            self._reply.on_lost(TimeoutError())
+        self.close()
+
     def data_received(self, data: bytes) -> None:
         if self._reply is None:
             self.close()  # bytes nobody asked for
@@ -194,6 +237,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.resume_writing()
         if self._reply is not None:
             self._reply.on_lost(exc)
 
@@ -338,6 +382,9 @@ class AsyncReply:
         self._wake()
 
     def on_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, TimeoutError) and exc.errno is None:
+            self._fail(TimedOut("write: i/o timeout"))
+            return
         if isinstance(exc, OSError):
             self._fail(TransportError(f"read: {_reason(exc).removeprefix('connect: ')}"))
             return

@@ -23,7 +23,9 @@ class Sink(Protocol):
     def finish(self, response: Response | None) -> None: ...
     def send(self, data: bytes) -> None: ...
     def backlog(self) -> int: ...
+    def on_drain(self, callback: Callable[[], None]) -> None: ...
     def release(self) -> tuple[asyncio.Transport, bytes]: ...
+    def abort(self) -> None: ...
 
 
 class Pending:
@@ -62,19 +64,28 @@ class Pending:
             self._on_close.clear()
             self._sink.finish(response)
 
-    def start(self, status: int, headers: Headers) -> None:
-        """Send status and headers now and keep the body open."""
+    def start(self, status: int, headers: Headers, *, content_length: int | None = None) -> None:
+        """Send status and headers now and keep the body open.
+
+        With `content_length`, exactly so many bytes have to be written before `end`.
+        """
         if self._sink is None:
-            self._early.append(lambda: self.start(status, headers))
+            self._early.append(lambda: self.start(status, headers, content_length=content_length))
         elif self._state != _GONE:
             assert self._state == _WAITING, "the reply was already given"
             assert self._request is not None
             if not self._request.minor:
                 self._sink.keep = False
-            self._chunked = self._request.minor == 1
+            self._chunked = self._request.minor == 1 and content_length is None
             self._state = _STREAMING
             self._sink.send(
-                encode_stream_head(status, headers, self._request, keep=self._sink.keep)
+                encode_stream_head(
+                    status,
+                    headers,
+                    self._request,
+                    keep=self._sink.keep,
+                    content_length=content_length,
+                )
             )
 
     def write(self, chunk: bytes) -> None:
@@ -91,6 +102,24 @@ class Pending:
             and self._request.method != "HEAD"
         ):
             self._sink.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """Call back once when there is room for more: at once unless the peer lags behind."""
+        if self._sink is None:
+            self._early.append(lambda: self.on_drain(callback))
+        elif self._state == _STREAMING:
+            self._sink.on_drain(callback)
+        else:
+            callback()
+
+    def cut(self) -> None:
+        """End a body that cannot be completed, so that the peer notices."""
+        if self._sink is None:
+            self._early.append(self.cut)
+        elif self._state == _STREAMING:
+            self._state = _DONE
+            self._on_close.clear()
+            self._sink.abort()
 
     def end(self) -> None:
         """End the body; the connection goes on with the next request."""

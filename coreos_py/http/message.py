@@ -269,10 +269,20 @@ def encode_response(response: Response, request: Request, *, keep: bool) -> byte
     )
 
 
-def encode_stream_head(status: int, headers: Headers, request: Request, *, keep: bool) -> bytes:
-    """The head of a reply whose length is not known; chunked for HTTP/1.1."""
+def encode_stream_head(
+    status: int,
+    headers: Headers,
+    request: Request,
+    *,
+    keep: bool,
+    content_length: int | None = None,
+) -> bytes:
+    """The head of a reply sent in pieces; chunked for HTTP/1.1 unless its length is known."""
     minor = request.minor
-    framing = b"Transfer-Encoding: chunked\r\n" if minor else b""
+    if content_length is not None:
+        framing = b"Content-Length: %d\r\n" % content_length
+    else:
+        framing = b"Transfer-Encoding: chunked\r\n" if minor else b""
     return b"".join(
         (
             status_line(status, minor),

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 _LINGER_S = 0.5
+# asyncio would allocate 256 KiB for every read, which malloc takes from the kernel and gives back.
+_READ_MAX = 64 << 10
 
 
 class Limits:
@@ -130,6 +132,7 @@ class Connection(asyncio.Protocol):
         "_in_partial",
         "_limits",
         "_loop",
+        "_on_drain",
         "_parser",
         "_pending",
         "_request",
@@ -153,6 +156,7 @@ class Connection(asyncio.Protocol):
         self._request: Request | None = None
         self._stopped = False  # no further request is read: closing, lingering or detached
         self._write_paused = False
+        self._on_drain: Callable[[], None] | None = None
         self._stalled = (0, 0.0)
         self._in_partial = False
         self._since = server.now
@@ -163,6 +167,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_MAX
         self._in_partial = (
             True  # a peer that connects and says nothing is as slow as one that stops mid-head
         )
@@ -196,12 +202,14 @@ class Connection(asyncio.Protocol):
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.abandon()
+        self._drained()
 
     def pause_writing(self) -> None:
         self._write_paused = True
 
     def resume_writing(self) -> None:
         self._write_paused = False
+        self._drained()
         self._resume()
 
     # -- reading ------
@@ -362,6 +370,17 @@ class Connection(asyncio.Protocol):
     def backlog(self) -> int:
         """Bytes not yet taken by the peer."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """Call back once when the peer has caught up or is gone."""
+        self._on_drain = callback
+        if not self._write_paused or self._transport is None:
+            self._drained()
+
+    def _drained(self) -> None:
+        callback, self._on_drain = self._on_drain, None
+        if callback is not None:
+            callback()
 
     def release(self) -> tuple[asyncio.Transport, bytes]:
         """Give the transport away; this object is done."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -265,7 +266,7 @@ def test_search_list():
     assert server.asked == ["_etcd-server._tcp.example", "_etcd-server._tcp.example.com"]
 
 
-FAILURES: list[tuple[dict, dict, str]] = [
+FAILURES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {}, "no such host"),
     ({"_s._tcp.x": []}, {}, "no such host"),
     ({}, {"code": 2}, "server misbehaving"),
