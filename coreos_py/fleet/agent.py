@@ -120,6 +120,19 @@ class Agent:
         if self._unloading:
             await asyncio.wait(self._unloading.values())
 
+    async def hand_back(self) -> None:
+        """Give up the placements of a machine that has left, so that nobody has to wait for it to
+        be missed."""
+        units = await self._registry.units()
+        mine = [unit.name for unit in units if unit.machine_id == self._machine_id]
+        await _each(mine, self._unschedule)
+
+    async def _unschedule(self, name: str) -> None:
+        try:
+            await self._registry.unschedule(name, self._machine_id)
+        except CoreosError as err:
+            log.warning("Unit(%s) stays scheduled here: %s", name, err)
+
     # -- what is here
 
     def _actual(self, held: Mapping[str, str]) -> dict[str, Actual]:

@@ -113,6 +113,7 @@ class Server:
         await _tolerate("withdraw states", self._publisher.purge())
         await self._engine.release()
         await self._heart.clear()
+        await _tolerate("give up placements", self._agent.hand_back())
 
     def close(self) -> None:
         """Close idle connections."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from coreos_py.http.client import ReplyStream
     from coreos_py.http.reply import Reply
 
 REQUEST_TIMEOUT_S = 60.0
@@ -78,6 +79,30 @@ class UnitState:
         self.hash: str = data.get("hash", "")
 
 
+class Journal:
+    """A unit's output as it arrives, one object per line; close it."""
+
+    def __init__(self, reply: ReplyStream) -> None:
+        self._reply = reply
+        self._is_read = False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        rest = b""
+        try:
+            for piece in self._reply.pieces():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+        except TransportError as err:
+            raise APIError(f"the journal broke off: {err}") from None
+        self._is_read = True  # the client has the connection back
+
+    def close(self) -> None:
+        """Drop the connection, unless all was read."""
+        if not self._is_read:
+            self._reply.close()
+
+
 class Client:
     """The resources of one fleetd."""
 
@@ -132,9 +157,7 @@ class Client:
         """Remove a unit."""
         self._ask("DELETE", f"units/{escape_query(name)}", "")
 
-    def journal(
-        self, name: str, *, machine_id: str, lines: int, follow: bool
-    ) -> Iterator[dict[str, Any]] | None:
+    def journal(self, name: str, *, machine_id: str, lines: int, follow: bool) -> Journal | None:
         """Return a unit's output line by line; None when this fleetd cannot serve it."""
         query = f"&lines={lines}&follow={'true' if follow else 'false'}&machine={machine_id}"
         target = f"{self._base}x-journal/{escape_query(name)}?alt=json{query}"
@@ -147,7 +170,7 @@ class Client:
         if reply.status != 200:
             reply.close()
             return None
-        return _json_lines(reply.pieces())
+        return Journal(reply)
 
     # -- requests
 
@@ -216,14 +239,3 @@ def _refused(reply: Reply) -> APIError:
         return APIError(f"googleapi: Error {reply.status}: {message}", status=reply.status)
     problem = f"googleapi: got HTTP response code {reply.status} with body: {text}"
     return APIError(problem, status=reply.status)
-
-
-def _json_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    rest = b""
-    try:
-        for piece in pieces:
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                yield json.loads(line)
-    except TransportError as err:
-        raise APIError(f"the journal broke off: {err}") from None

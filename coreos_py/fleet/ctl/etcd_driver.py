@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcdclient.async_client import AsyncEtcd
-from coreos_py.fleet.ctl.client import APIError, Client
+from coreos_py.fleet.ctl.client import APIError, Client, Journal
 from coreos_py.fleet.ctl.client import Machine as ShownMachine
 from coreos_py.fleet.ctl.client import Unit as ShownUnit
 from coreos_py.fleet.ctl.client import UnitState as ShownState
@@ -21,7 +21,7 @@ from coreos_py.fleet.job import INACTIVE, current_state, parse_state
 from coreos_py.fleet.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
     from coreos_py.base.unitfile import UnitFile
     from coreos_py.cli.settings import Values
@@ -123,9 +123,7 @@ class EtcdDriver(Client):
         if not self._run(self._registry.destroy_unit(name)):
             raise APIError("job does not exist", status=404)
 
-    def journal(
-        self, name: str, *, machine_id: str, lines: int, follow: bool
-    ) -> Iterator[dict[str, Any]] | None:
+    def journal(self, name: str, *, machine_id: str, lines: int, follow: bool) -> Journal | None:
         """Journals are not in etcd, but the address of the fleetd that has them is."""
         from coreos_py.http.client import HTTPClient
         from coreos_py.http.url import parse_endpoint

@@ -18,7 +18,7 @@ from coreos_py.fleet.ctl.session import Session, command, complain, is_local, ou
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from coreos_py.fleet.ctl.client import Unit, UnitState
@@ -93,17 +93,24 @@ def _journal(session: Session, unit: Unit) -> int:
         )
         if found is None:
             return _run_there(session, unit.machine_id, words)
-        render = MODES.get(mode)
-        if render is None:
-            complain(f"Unknown output format '{mode}'.")
-            return 1
-        for line in found:
-            sys.stdout.write(render(line) + "\n")
-            if follow:
-                sys.stdout.flush()
+        try:
+            return _print_lines(found, mode, follow=follow)
+        finally:
+            found.close()
     except APIError as err:
         complain(f"Error retrieving journal of {unit.name}: {err}")
         return 1
+
+
+def _print_lines(lines: Iterable[Line], mode: str, *, follow: bool) -> int:
+    render = MODES.get(mode)
+    if render is None:
+        complain(f"Unknown output format '{mode}'.")
+        return 1
+    for line in lines:
+        sys.stdout.write(render(line) + "\n")
+        if follow:
+            sys.stdout.flush()
     return 0
 
 
@@ -195,7 +202,13 @@ def _show(session: Session, unit: Unit, machine_id: str, state: UnitState | None
     found = session.client.journal(
         unit.name, machine_id=machine_id, lines=STATUS_LINES, follow=False
     )
-    if found is None or state is None:
+    if found is None:
+        return None
+    try:
+        lines = [_short(line) for line in found]
+    finally:
+        found.close()
+    if state is None:
         return None
     dot = {"active": "●", "failed": "\u00d7"}.get(state.active, "○")
     title = _expand(unit.file.description, unit.name)
@@ -203,7 +216,6 @@ def _show(session: Session, unit: Unit, machine_id: str, state: UnitState | None
     out(f"     Loaded: {state.load} ({state.hash[:7]})")
     out(f"     Active: {state.active} ({state.sub})")
     out(f"    Machine: {session.legend(machine_id, full=False)}")
-    lines = [_short(line) for line in found]
     if lines:
         out("")
         out("\n".join(lines))

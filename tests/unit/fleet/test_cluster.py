@@ -343,7 +343,9 @@ def test_a_purge_leaves_nothing_behind():
         await one.publisher.purge()
         await one.engine.release()
         await one.heart.clear()
+        await one.agent.hand_back()
         assert one.manager.files == {}
+        assert set((await placements(one.registry)).values()) == {""}
         left = [key for key in etcd.dump() if "/unit/" not in key and "/job/" not in key]
         assert left == ["/_coreos.com/fleet/engine/version"]
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from coreos_py.fleet.cmd_fleetctl import main
 from tests.support import transcript
 from tests.support.live_fleet import LiveFleet
+from tests.support.procs import eventually
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "fleet"
 MACHINES = [("aaaaaaaa11112222", "10.0.0.1"), ("bbbbbbbb33334444", "")]
@@ -32,6 +35,8 @@ def fleetctl(*words):
 @pytest.mark.parametrize("path", sorted(DATA.glob("fleetctl-*.txt")), ids=lambda path: path.stem)
 def test_session(path, rewrite, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     with LiveFleet(MACHINES) as fleet:
         monkeypatch.setenv("FLEETCTL_ENDPOINT", fleet.url)
 
@@ -45,6 +50,10 @@ def test_session(path, rewrite, tmp_path, monkeypatch):
                 for name, value in command.options.items():
                     monkeypatch.setenv(name, value)
                 return ""
+            if command.name == "settle":
+                wanted = int(command.bare[0])
+                eventually(lambda: _active(fleet) == wanted, within_s=5)
+                return ""
             if command.name == "down":
                 for api in fleet.apis:
                     api.available = False
@@ -52,6 +61,10 @@ def test_session(path, rewrite, tmp_path, monkeypatch):
             return _run(command.body or [" ".join(command.bare)], fleet.url)
 
         transcript.run_file(path, execute, rewrite=rewrite)
+
+
+def _active(fleet):
+    return sum(len(manager.running) for manager in fleet.managers.values())
 
 
 def _run(lines, url):
@@ -62,5 +75,5 @@ def _run(lines, url):
         shown += [f"! {text}" for text in err.splitlines()]
         if code:
             shown.append(f"exit {code}")
-    text = "\n".join(shown).replace(url, "URL")
+    text = "\n".join(shown).replace(url, "URL").replace(os.uname().nodename, "HOST")
     return re.sub(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (\w+) \w+\.py:\d+:", r"TIME \1:", text)
