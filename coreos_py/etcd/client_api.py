@@ -47,14 +47,10 @@ class ClientAPI:
         return self._route(request, b"")
 
     def oversize(self, request: Request) -> Response:
-        """A request whose body is beyond body_max."""
+        """A request whose body is beyond BODY_BYTES_MAX; forms have a lower limit of their own."""
         if request.path.startswith(keys_request.PREFIX) and _is_form(request):
             return self._keys.too_large()
         return replies.text_error(413, "413 Request Entity Too Large")
-
-    def body_max(self, request: Request) -> int:
-        """How much body this request may have."""
-        return keys_request.MAX_FORM_BYTES if _is_form(request) else BODY_BYTES_MAX
 
     def _handle_cors(self, request: Request) -> Response | Pending:
         origin = "*" if "*" in self._origins else request.get("Origin")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from coreos_py.base.errors import CoreosError
 from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import bootstrap, datadir, housekeeping, replies, version
-from coreos_py.etcd.client_api import ClientAPI
+from coreos_py.etcd.client_api import BODY_BYTES_MAX, ClientAPI
 from coreos_py.etcd.peer_api import SNAPSHOT_BYTES_MAX, STREAM_BACKLOG_BYTES_MAX, PeerAPI
 from coreos_py.etcd.process import (
     Process,
@@ -101,7 +101,7 @@ class Life:
             starting.cancel()
             return await process.status
         api = ClientAPI(starting.result(), cors=config.cors)
-        limits = Limits(body_max=api.body_max, idle_timeout_s=None, body_timeout_s=None)
+        limits = Limits(body_max=BODY_BYTES_MAX, idle_timeout_s=None, body_timeout_s=None)
         process.listen(
             HTTPServer(api.handle, limits=limits, oversize=api.oversize),
             config.listen_client_urls,

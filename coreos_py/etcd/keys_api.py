@@ -6,7 +6,7 @@ its bytes. Mirrors keysHandler of etcd 2.3.8's etcdhttp/client.go.
 
 from __future__ import annotations
 
-from time import time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import INVALID_FORM, RAFT_INTERNAL, StoreError
@@ -33,7 +33,7 @@ class KeysAPI:
         self._server = server
         self._gate = gate
         self._store = server.store
-        self._propose = server.propose
+        self._submit = server.submit
         self.cluster_header = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
         self._head = replies.JSON_TYPE + self.cluster_header
 
@@ -67,14 +67,14 @@ class KeysAPI:
                 if refusal is not None:
                     return refusal
             if method in _LOGGED:
-                reply = KeyReply(self, extra)
-                self._propose(parsed, reply.done)
+                reply = KeyReply(self, parsed, extra)
+                self._submit(parsed, reply)
                 return reply
             if method == "GET":
                 if parsed.quorum:
                     parsed = parsed._replace(id=server.next_id(), method="QGET")
-                    reply = KeyReply(self, extra)
-                    self._propose(parsed, reply.done)
+                    reply = KeyReply(self, parsed, extra)
+                    self._submit(parsed, reply)
                     return reply
                 if parsed.wait:
                     return self._watch(parsed, extra)
@@ -112,14 +112,16 @@ class KeysAPI:
 
 
 class KeyReply(Pending):
-    """The reply to an operation that goes through the log."""
+    """The reply to an operation that goes through the log; the server's waiter for it."""
 
-    __slots__ = ("_api", "_extra")
+    __slots__ = ("_api", "_extra", "request", "start_s")
 
-    def __init__(self, api: KeysAPI, extra: bytes) -> None:
+    def __init__(self, api: KeysAPI, request: pb.Request, extra: bytes) -> None:
         super().__init__()
         self._api = api
         self._extra = extra
+        self.request = request
+        self.start_s = monotonic()
 
     def done(self, event: Event | None, error: Exception | None) -> None:
         """The operation was applied, refused or given up."""

@@ -57,6 +57,9 @@ def parse(
     store_path = STORE_PREFIX + path[len(PREFIX) :].rstrip("/")
     form: Form = {}
     if method in _BODY_METHODS and is_form(content_type) and body:
+        if not query and _is_plain_value(body):
+            value = body[6:].decode("utf-8", "surrogateescape")
+            return Request(request_id, method, store_path, value)
         form = _body_form(body)
     if query:
         for name, value in _parse_query(query).items():
@@ -203,6 +206,18 @@ def _tristate(form: Form, name: str) -> bool | None:
 
 
 # --- forms ----------------------------------------------------------------------------------------
+
+
+def _is_plain_value(body: bytes) -> bool:
+    """Whether a form is nothing but `value=` and text that stands for itself."""
+    return (
+        body.startswith(b"value=")
+        and b"&" not in body
+        and b"%" not in body
+        and b"+" not in body
+        and b";" not in body
+        and len(body) <= MAX_FORM_BYTES
+    )
 
 
 def _body_form(body: bytes) -> Form:

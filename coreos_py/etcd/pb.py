@@ -90,18 +90,23 @@ _REQUEST_TAIL = bytes.fromhex("2800 3200 3800 4800 5000 5800 6000 6800 7000 7800
 _FALSE_TRUE = (b"\x00", b"\x01")
 
 
+def _encode_method(method: str) -> bytes:
+    data = method.encode("utf-8", "surrogateescape")
+    return b"\x12%b%b" % (uvarint(len(data)), data)
+
+
+_METHODS = {name: _encode_method(name) for name in ("PUT", "POST", "DELETE", "QGET", "SYNC")}
+
+
 def encode_request(request: Request) -> bytes:
     """etcdserverpb.Request as etcd 2.3 writes it."""
-    method = request[1].encode("utf-8", "surrogateescape")
     path = request[2].encode("utf-8", "surrogateescape")
     val = request[3].encode("utf-8", "surrogateescape")
     return b"".join(
         (
             b"\x08",
             uvarint(request[0]),
-            b"\x12",
-            uvarint(len(method)),
-            method,
+            _METHODS.get(request[1]) or _encode_method(request[1]),
             b"\x1a",
             uvarint(len(path)),
             path,
@@ -141,8 +146,23 @@ def _request_rest(request: Request) -> bytes:
 def encode_entry(entry: Entry) -> bytes:
     """raftpb.Entry."""
     term, index, kind, data = entry
-    head = b"\x08%b\x10%b\x18%b" % (uvarint(kind & U64_MASK), uvarint(term), uvarint(index))
-    return b"%b\x22%b%b" % (head, uvarint(len(data)), data) if data else head
+    head = _ENTRY_HEADS.get((kind, term)) or _entry_head(kind, term)
+    if data:
+        return b"%b%b\x22%b%b" % (head, uvarint(index), uvarint(len(data)), data)
+    return head + uvarint(index)
+
+
+# Type and term of an entry, which rarely change from one to the next.
+_ENTRY_HEADS: dict[tuple[int, int], bytes] = {}
+_ENTRY_HEADS_MAX = 64
+
+
+def _entry_head(kind: int, term: int) -> bytes:
+    if len(_ENTRY_HEADS) >= _ENTRY_HEADS_MAX:
+        _ENTRY_HEADS.clear()
+    head = b"\x08%b\x10%b\x18" % (uvarint(kind & U64_MASK), uvarint(term))
+    _ENTRY_HEADS[kind, term] = head
+    return head
 
 
 def encode_hard_state(state: HardState) -> bytes:

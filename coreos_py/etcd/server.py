@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
 from coreos_py.base.errors import RAFT_INTERNAL, CoreosError, StoreError
 from coreos_py.base.golog import NOTICE
@@ -53,12 +53,26 @@ log = logging.getLogger("etcdserver")
 raft_log = logging.getLogger("raft")
 
 
-class Waiter(NamedTuple):
-    """Somebody waits for an entry: the request as parsed (None for a conf change), and how long."""
+class Waiter(Protocol):
+    """Somebody who waits for an entry; `request` is None for a configuration change."""
 
-    request: Request | None
-    done: Done
-    start_s: float
+    @property
+    def request(self) -> Request | None: ...
+    @property
+    def start_s(self) -> float: ...
+
+    def done(self, event: Event | None, error: Exception | None) -> None: ...
+
+
+class CallbackWaiter:
+    """A waiter that only passes the outcome on."""
+
+    __slots__ = ("done", "request", "start_s")
+
+    def __init__(self, request: Request | None, done: Done) -> None:
+        self.request = request
+        self.done = done
+        self.start_s = monotonic()
 
 
 class Server:
@@ -181,8 +195,14 @@ class Server:
 
     def propose(self, request: Request, done: Done) -> None:
         """Send a request (with its id) through the log; `done` gets the event or the error."""
+        self.submit(request, CallbackWaiter(request, done))
+
+    def submit(self, request: Request, waiter: Waiter) -> None:
+        """The same for a waiter that knows its request."""
         data = pb.encode_request(request)
-        self._wait(data, Waiter(request, done, monotonic()))
+        self._waiters[data] = waiter
+        if not self._sweeping:
+            self._start_sweeping()
         self._driver.propose(data)
 
     async def propose_and_wait(self, request: Request) -> None:
@@ -194,7 +214,9 @@ class Server:
     def change_members(self, change: ConfChange, done: Done) -> None:
         """Propose a configuration change; MembershipError if refused at its application."""
         data = pb.encode_conf_change(change)
-        self._wait(data, Waiter(None, done, monotonic()))
+        self._waiters[data] = CallbackWaiter(None, done)
+        if not self._sweeping:
+            self._start_sweeping()
         self._driver.propose_conf(data)
 
     def add_member(self, member: Member, done: Done) -> None:
@@ -219,15 +241,9 @@ class Server:
         kind = ConfChangeType.UPDATE_NODE
         self.change_members(ConfChange(self.next_id(), kind, member.id, context), done)
 
-    def abandon(self, data: bytes) -> None:
-        """The one who waited for this entry is gone."""
-        self._waiters.pop(data, None)
-
-    def _wait(self, data: bytes, waiter: Waiter) -> None:
-        self._waiters[data] = waiter
-        if not self._sweeping:
-            self._sweeping = True
-            self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+    def _start_sweeping(self) -> None:
+        self._sweeping = True
+        self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def is_wanted(self, data: bytes) -> bool:
         """True while somebody waits for this entry."""
