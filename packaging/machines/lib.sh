@@ -38,7 +38,7 @@ leader_of() {
 }
 
 # Only a process that is the nspawn of this very machine may be signalled: pids are reused.
-is_ours() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "-D $DIR/$2/root "; }
+is_ours() { (tr '\0' ' ' <"/proc/$1/cmdline") 2>/dev/null | grep -qF -- "-D $DIR/$2/root "; }
 
 inside() {
     number=$1

@@ -64,7 +64,7 @@ def test_services_outlive_a_machine(machines: Machines):
 
     victim = next(i for i in (1, 2, 3) if not before[f"web@{i}.service"][0].endswith(".101"))
     lost = before[f"web@{victim}.service"][0]
-    machines.cut_power(int(lost.rpartition(".")[2]) - 100)
+    machines.cut_power(machines.number_at(lost))
 
     def moved() -> str | bool:
         place, sub = units(machines, 1).get(f"web@{victim}.service", (lost, ""))
@@ -72,15 +72,18 @@ def test_services_outlive_a_machine(machines: Machines):
 
     place = within(60, moved)
     assert place not in places
-    within(
-        30,
-        lambda: (
-            machines.run(1, "etcdctl", "get", f"/services/web/{victim}").strip() == f"{place}:8080"
-        ),
-    )
+    announcer = machines.number_at(place)
+
+    def followed() -> bool:
+        announced = machines.run(1, "etcdctl", "get", f"/services/web/{victim}").strip()
+        log = ("journalctl", "-n", "30", "--no-pager", "-u", "fleet", "-u", "web-announce@*")
+        assert announced == f"{place}:8080", f"{announced}\n{machines.run(announcer, *log)}"
+        return True
+
+    within(30, followed)
     assert machines.run(1, "curl", "-sS", f"{place}:8080/still") == "Hello /still\n"
 
-    machines.power_on(int(lost.rpartition(".")[2]) - 100)
+    machines.power_on(machines.number_at(lost))
     within(60, lambda: machines.run(1, "fleetctl", "list-machines", "--no-legend").count("\n") == 4)
     assert units(machines, 1)[f"web@{victim}.service"][0] == place
 
@@ -106,10 +109,15 @@ def test_restarting_fleetd_restarts_no_unit(machines: Machines):
         " && fleetctl start still",
     )
     where = units(machines, 1)["still.service"][0]
-    number = int(where.rpartition(".")[2]) - 100
+    number = machines.number_at(where)
     pid = machines.run(number, "systemctl", "show", "-p", "MainPID", "still.service")
     machines.run(number, "systemctl", "kill", "-s", "KILL", "fleet.service")
-    within(30, lambda: "still.service" in units(machines, number))
-    within(30, lambda: "active" in machines.run(number, "systemctl", "is-active", "fleet.service"))
+    within(
+        30,
+        lambda: (
+            "Adopted running unit(still.service)"
+            in machines.run(number, "journalctl", "-u", "fleet", "-o", "cat", "--no-pager")
+        ),
+    )
     assert machines.run(number, "systemctl", "show", "-p", "MainPID", "still.service") == pid
     machines.run(1, "fleetctl", "destroy", "still")

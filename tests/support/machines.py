@@ -62,6 +62,10 @@ class Machines:
         """What `command` prints on machine `number`; it must succeed."""
         return self.script("run.sh", str(number), *command)
 
+    def number_at(self, address: str) -> int:
+        """The number of the machine with that address."""
+        return int(address.rpartition(".")[2]) - 100
+
     def cut_power(self, number: int) -> None:
         self.script("power.sh", "cut", str(number))
 
