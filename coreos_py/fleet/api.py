@@ -97,6 +97,8 @@ class API:
             if request.method != "GET":
                 return failure(405, "only GET supported against this resource")
             return self._states.get(item)
+        if resource == "x-explain" and request.method == "GET":
+            return self._units.explain(item)
         if resource == "x-journal" and self._journal is not None:
             if request.method != "GET":
                 return failure(405, "only GET supported against this resource")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.gojson import quote
 from coreos_py.base.unitfile import UnitFile, UnitNameError, name_info, validate_name
-from coreos_py.fleet import requirements, schema
+from coreos_py.fleet import requirements, scheduler, schema
 from coreos_py.fleet.api_reply import empty, failure, ok
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED, current_state, parse_state
 from coreos_py.fleet.registry import BadRecord
@@ -66,6 +66,13 @@ class UnitResource:
             return ok(_entity(unit, state=LAUNCHED))
         states = await self._registry.states_of(name) if unit.machine_id else {}
         return ok(_entity(unit, state=current_state(unit, has_state=unit.machine_id in states)))
+
+    async def explain(self, name: str) -> Response:
+        """Return, machine by machine, why the unit cannot run there; an extension."""
+        units, machines = await asyncio.gather(self._registry.units(), self._registry.machines())
+        if not any(unit.name == name and not unit.is_global for unit in units):
+            return failure(404, NO_UNIT)
+        return ok(schema.explanation(scheduler.explain(units, machines, name)))
 
     async def destroy(self, name: str) -> Response:
         """Remove a unit, readable or not."""

@@ -15,7 +15,7 @@ from coreos_py.fleet.model import field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from coreos_py.base.unitfile import Option
@@ -159,6 +159,12 @@ def unit_state(found: UnitState) -> str:
         systemdLoadState=found.load,
         systemdSubState=found.sub,
     )
+
+
+def explanation(reasons: Mapping[str, str]) -> str:
+    """The answer of x-explain: machines by ID, without a reason where the unit can run."""
+    machines = [{"id": machine_id, "reason": reason} for machine_id, reason in reasons.items()]
+    return gojson.dumps({"machines": machines})
 
 
 def error(code: int, message: str = "") -> str:

@@ -141,6 +141,11 @@ class Client:
         found = self._entity(f"state/{escape_query(name)}")
         return None if found is None else UnitState(found)
 
+    def explain(self, name: str) -> dict[str, str]:
+        """Return why the unit cannot run, machine by machine; nothing from fleetd 1.0.0."""
+        found = self._entity(f"x-explain/{escape_query(name)}") or {}
+        return {item["id"]: item["reason"] for item in found.get("machines") or ()}
+
     def create(self, name: str, file: UnitFile) -> None:
         """Submit a unit."""
         options = [

@@ -19,6 +19,7 @@ from coreos_py.fleet.ctl.program import DEFAULT_ENDPOINT, DEFAULT_ETCD
 from coreos_py.fleet.ctl.session import Fatal, tls_context
 from coreos_py.fleet.job import INACTIVE, current_state, parse_state
 from coreos_py.fleet.registry import Registry
+from coreos_py.fleet.scheduler import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -109,6 +110,18 @@ class EtcdDriver(Client):
         placed = "" if unit is None else unit.machine_id
         state = found.get(placed) or next(iter(found.values()), None)
         return None if state is None else _shown_state(state)
+
+    def explain(self, name: str) -> dict[str, str]:
+        """Return why the unit cannot run, machine by machine."""
+
+        async def read() -> dict[str, str]:
+            units, machines = await asyncio.gather(
+                self._registry.units(), self._registry.machines()
+            )
+            is_known = any(unit.name == name and not unit.is_global for unit in units)
+            return explain(units, machines, name) if is_known else {}
+
+        return self._run(read())
 
     def create(self, name: str, file: UnitFile) -> None:
         """Submit a unit."""

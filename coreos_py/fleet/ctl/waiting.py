@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ATTEMPT_S = 2.0
 _POLLS_S = (0.02, 0.03, 0.05, 0.05, 0.1, 0.1, 0.15)
 _POLL_MAX_S = 0.25
+# A unit still without a machine after this long deserves a word.
+_EXPLAIN_AFTER_S = 3.0
 # More units than this are asked for with one list.
 _SINGLE_READS = 6
 
@@ -55,9 +57,15 @@ def wait_for_state(
     """Wait until every unit reports the state, printing each as it does; one text per failure."""
     waiting = dict.fromkeys(names)
     deadline = time.monotonic() + ATTEMPT_S * attempts if attempts > 0 else None
+    explain_at = time.monotonic() + _EXPLAIN_AFTER_S
     pause = _Pauses()
     while waiting:
-        for unit in _fetch(session, waiting):
+        units = _fetch(session, waiting)
+        if time.monotonic() >= explain_at:
+            explain_at = float("inf")
+            for unit in units:
+                _explain(session, unit)
+        for unit in units:
             found = unit.desired_state if unit.is_global else unit.current_state
             if found == state:
                 out(_arrival(session, unit))
@@ -143,6 +151,21 @@ def _arrival(session: Session, unit: Unit) -> str:
     if unit.machine_id and session.machine(unit.machine_id) is not None:
         text += f" on {session.legend(unit.machine_id, full=False)}"
     return text
+
+
+def _explain(session: Session, unit: Unit) -> None:
+    """Say why a unit that wants a machine has none, as far as fleetd can tell."""
+    if unit.machine_id or unit.is_global or unit.desired_state == "inactive":
+        return
+    try:
+        reasons = session.client.explain(unit.name)
+    except APIError as err:
+        session.debug(f"no explanation for {unit.name}: {err}")
+        return
+    if reasons and all(reasons.values()):
+        complain(f"Unit {unit.name} waits for a machine able to run it:")
+        for machine_id, reason in reasons.items():
+            complain(f"  {session.legend(machine_id, full=False)}: {reason}")
 
 
 def _active_state(session: Session, name: str) -> str:
