@@ -147,9 +147,9 @@ def raw(url: str, data: bytes) -> bytes:
     """What the server says to these bytes until it closes or falls silent."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=1) as sock:
+        answer = b""
         try:
             sock.sendall(data)
-            answer = b""
             while piece := sock.recv(65536):
                 answer += piece
         except (TimeoutError, ConnectionResetError, BrokenPipeError):

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def shifted(text: str, by: int) -> str:
     return text
 
 
-def ask(member: EtcdProcess, step: dict, *, by: int):
+def ask(member: EtcdProcess, step: dict[str, Any], *, by: int):
     headers = {"Content-Type": step["type"]} if step.get("type") else {}
     deadline = time.monotonic() + 5
     while True:

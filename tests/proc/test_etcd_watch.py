@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ class Watch:
         self._data += piece
         return bool(piece)
 
-    def event(self) -> dict:
+    def event(self) -> dict[str, Any]:
         """The next event."""
         self._sock.settimeout(5)
         while b"\n\r\n" not in self._data:
