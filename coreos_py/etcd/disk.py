@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcd import wal_files
+from coreos_py.etcd.metrics import server_histogram
 from coreos_py.etcd.snap import SNAP_SUFFIX, read_snapshot
 from coreos_py.raft.types import Snapshot, SnapshotMeta
 
@@ -52,6 +53,7 @@ class Disk:
         self._on_failure = on_failure
         self._failed = False
         self._syncs = 0
+        self.sync_seconds = server_histogram()
         self._sync_times_s = deque([0.0], maxlen=REMEMBERED_SYNCS)
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="wal-sync", daemon=True)
@@ -69,12 +71,17 @@ class Disk:
         """
         self._syncs += 1
         if min(self._sync_times_s) > FAST_SYNC_S and self._syncs % RETRY_SYNCS:
-            self._jobs.put((self._wal.sync, done))
+            self._jobs.put((self._timed_sync, done))
             return False
+        self._sync_times_s.append(self._timed_sync())
+        return True
+
+    def _timed_sync(self) -> float:
         start_s = perf_counter()
         self._wal.sync()
-        self._sync_times_s.append(perf_counter() - start_s)
-        return True
+        took_s = perf_counter() - start_s
+        self.sync_seconds.observe(took_s)
+        return took_s
 
     def receive_snapshot(self, snapshot: Snapshot, done: Done) -> None:
         """Store a leader's snapshot in the thread, then call `done` on the loop."""

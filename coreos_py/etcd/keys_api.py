@@ -34,6 +34,7 @@ class KeysAPI:
         self._gate = gate
         self._store = server.store
         self._submit = server.submit
+        self._requests = server.requests
         self.cluster_header = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
         self._head = replies.JSON_TYPE + self.cluster_header
 
@@ -66,6 +67,7 @@ class KeysAPI:
                 )
                 if refusal is not None:
                     return refusal
+            self._requests.received[method] += 1
             if method in _LOGGED:
                 reply = KeyReply(self, parsed, extra)
                 self._submit(parsed, reply)
@@ -73,6 +75,7 @@ class KeysAPI:
             if method == "GET":
                 if parsed.quorum:
                     parsed = parsed._replace(id=server.next_id(), method="QGET")
+                    self._requests.received["QGET"] += 1
                     reply = KeyReply(self, parsed, extra)
                     self._submit(parsed, reply)
                     return reply
@@ -82,6 +85,7 @@ class KeysAPI:
                 parsed.path, recursive=parsed.recursive, sort=parsed.sorted, now_ns=time_ns()
             )
         except StoreError as error:
+            self._requests.fail(method, error.status)
             return replies.store_error(error, headers=self.cluster_header)
         return Response(200, self.head(event.etcd_index, b""), event.to_line())
 
@@ -96,12 +100,17 @@ class KeysAPI:
             extra,
         )
 
+    def failed(self, method: str, status: int) -> None:
+        """An operation that went through the log was refused."""
+        self._requests.fail(method, status)
+
     def too_large(self) -> Response:
         """A form beyond the limit."""
         error = StoreError(INVALID_FORM, "http: POST too large")
         return replies.store_error(error, headers=self.cluster_header)
 
     def _watch(self, parsed: pb.Request, extra: bytes) -> Pending:
+        self._requests.watches += 1
         watcher = self._store.watch(
             parsed.path,
             recursive=parsed.recursive,
@@ -133,6 +142,7 @@ class KeyReply(Pending):
             return
         if not isinstance(error, StoreError):
             error = StoreError(RAFT_INTERNAL, "received response with no Event/Watcher!")
+        api.failed(self.request.method, error.status)
         headers = api.cluster_header + self._extra
         self.complete(replies.store_error(error, headers=headers))
 

@@ -18,6 +18,7 @@ from coreos_py.etcd.apply import Applier
 from coreos_py.etcd.disk import Disk
 from coreos_py.etcd.driver import Driver
 from coreos_py.etcd.membership import Member, MembershipError
+from coreos_py.etcd.metrics import Requests, server_histogram
 from coreos_py.etcd.snapshots import SnapshotKeeper
 from coreos_py.etcd.stats import CANDIDATE, FOLLOWER, LEADER, LeaderStats, ServerStats
 from coreos_py.etcd.version import downgrade
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from coreos_py.etcd.bootstrap import Started
     from coreos_py.etcd.config import Config
+    from coreos_py.etcd.metrics import Histogram
     from coreos_py.etcd.pb import Request
     from coreos_py.etcd.transport import Transport
     from coreos_py.raft.types import Entry, Message, Snapshot, SoftState
@@ -115,6 +117,8 @@ class Server:
         self._timeout_s = config.request_timeout_s
         self._sweeping = False
         self.failed_proposals = 0
+        self.requests = Requests()
+        self.proposal_seconds = server_histogram()
         self._leader_since_s = 0.0
         self._last_leader = 0
         self._id_prefix = (started.id & 0xFFFF) << 48
@@ -180,6 +184,11 @@ class Server:
         """Remove old log and snapshot files. Blocks; any thread."""
         config = self.config
         return self._disk.purge(max_wals=config.max_wals, max_snapshots=config.max_snapshots)
+
+    @property
+    def sync_seconds(self) -> Histogram:
+        """How long the log took to become durable."""
+        return self._disk.sync_seconds
 
     @property
     def pending_proposals(self) -> int:
@@ -338,9 +347,10 @@ class Server:
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Apply committed entries in order and answer whoever waits for them."""
-        now_ns = time_ns()
+        now_ns, now_s = time_ns(), monotonic()
         waiters = self._waiters
         apply = self._applier.apply
+        observe = self.proposal_seconds.observe
         for entry in entries:
             self.term, self.index, kind, data = entry
             if kind == EntryType.CONF_CHANGE:
@@ -351,6 +361,7 @@ class Server:
                     self._apply_foreign(data, now_ns)
                     continue
                 assert waiter.request is not None
+                observe(now_s - waiter.start_s)
                 try:
                     event = apply(waiter.request, now_ns=now_ns)
                 except StoreError as error:
