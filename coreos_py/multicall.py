@@ -8,6 +8,7 @@ suite starts here, so this module imports nothing that the interpreter has not l
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -17,7 +18,7 @@ from coreos_py.commands import CLI, DAEMON, TABLE, VERBS, Row
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any, ClassVar, NoReturn
 
 EXIT_SOFTWARE = 70
 EXIT_CANNOT_LOAD = 126
@@ -91,10 +92,8 @@ def run(row: Row, argv: list[str]) -> int:
         # Unbuffered output: the write itself failed. A daemon's output is not why it runs.
         return EXIT_BROKEN_PIPE if row.kind != DAEMON else _crash(row, err)
     except OSError as err:
-        # A write to stdout that failed leaves its bytes in the buffer: flushing fails again.
-        if not _stdout_is_broken():
-            return _crash(row, err)
-        return 0
+        # _flush says what became of the output.
+        return 0 if Stdout.failure is err else _crash(row, err)
     except Exception as err:  # noqa: BLE001 - this is the boundary
         return _crash(row, err)
 
@@ -196,28 +195,37 @@ def _complain(text: str) -> None:
         return  # there is nobody left to tell
 
 
-def _stdout_is_broken() -> bool:
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return True
-    return False
-
-
 def _flush(name: str, code: int) -> int:
     """Output that did not arrive is a failure, whatever the command thought."""
+    failure: OSError | ValueError | None = None
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = EXIT_BROKEN_PIPE
     except (OSError, ValueError) as err:
-        _complain(f"{name}: write: {getattr(err, 'strerror', None) or err}")
-        code = code or 1
-    else:
+        failure = err
+    failure = failure or Stdout.failure
+    if failure is None:
         return code
-    # The bytes stay in the buffer; the interpreter would complain about them again on its way out.
+    if isinstance(failure, BrokenPipeError):
+        code = EXIT_BROKEN_PIPE
+    else:
+        _complain(f"{name}: write: {getattr(failure, 'strerror', None) or failure}")
+        code = code or 1
+    # Bytes may stay in the buffer; the interpreter would complain about them on its way out.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return code
+
+
+class Stdout(io.FileIO):
+    """Standard output, which remembers that a write failed: buffers above it may forget."""
+
+    failure: ClassVar[OSError | None] = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as err:
+            Stdout.failure = err
+            raise
 
 
 class _ClosedStdout:
@@ -252,11 +260,23 @@ def _utf8_streams() -> None:
         if stream is None:
             _occupy(fd)
         elif fd == 0:
-            _as_utf8(stream, newline="")  # `set key < file` stores the file as it is
-        else:
+            # `set key < file` stores the file as it is.
+            _as_utf8(stream, newline="")
+        elif fd == 2:
             _as_utf8(stream)
-    if sys.stdout is None:
-        sys.stdout = _ClosedStdout()
+    sys.stdout = _ClosedStdout() if sys.stdout is None else _stdout(sys.stdout)
+
+
+def _stdout(stream: Any) -> io.TextIOWrapper:
+    raw = Stdout(1, "wb", closefd=False)
+    buffer: Any = raw if stream.write_through else io.BufferedWriter(raw)
+    return io.TextIOWrapper(
+        buffer,
+        encoding="utf-8",
+        errors="surrogateescape",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def _as_utf8(stream: Any, **options: str) -> None:
