@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import statistics
+import threading
+import time
 
 import pytest
 
@@ -174,3 +177,67 @@ def test_a_full_disk_ends_the_process_and_loses_nothing_acknowledged(tmp_path):
         member.argv = [*command("etcd"), *member.argv[len(limited[0]) :]]
         cluster.start()
         assert all(member.value(f"/k{number}") == "x" * 200 for number in acknowledged)
+
+
+def traced(tmp_path, fault: str) -> dict[int, list[str]]:
+    """Our etcd under strace with a fault in fdatasync; -D keeps etcd our child."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace")
+    rule = f"inject=fdatasync:{fault}"
+    words = [strace, "-D", "-f", "-o", str(tmp_path / "trace"), "-e", "trace=fdatasync", "-e", rule]
+    return {0: [*words, *command("etcd")]}
+
+
+def test_a_failed_sync_ends_the_process_and_nothing_is_acknowledged_after_it(tmp_path):
+    argvs = traced(tmp_path, "error=EIO:when=40+")
+    with EtcdCluster(tmp_path, argvs=argvs) as cluster:
+        member = cluster.members[0]
+        acknowledged, failed = [], 0
+        for number in range(200):
+            try:
+                status = member.put(f"/k{number}", str(number), timeout_s=3).status
+            except OSError:
+                failed += 1
+                if not member.running:
+                    break
+                continue
+            assert not failed, "acknowledged after a failure"
+            if status == 201:
+                acknowledged.append(number)
+        assert acknowledged
+        assert member.wait() == 1
+        assert re.search(r" C \| etcdserver: .*input/output error", member.log_text())
+        member.argv = [*command("etcd"), *member.argv[len(argvs[0]) :]]
+        cluster.start()
+        assert all(member.value(f"/k{number}") == str(number) for number in acknowledged)
+
+
+def test_a_slow_disk_does_not_hold_up_readers(tmp_path):
+    argvs = traced(tmp_path, "delay_enter=100000")
+    with EtcdCluster(tmp_path, argvs=argvs) as cluster:
+        member = cluster.members[0]
+        member.put("/k", "v")
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                member.put("/w", "x")
+
+        writers = [threading.Thread(target=write) for _ in range(8)]
+        for writer in writers:
+            writer.start()
+        took = []
+        for _ in range(60):
+            start = time.monotonic()
+            assert member.value("/k") == "v"
+            took.append(time.monotonic() - start)
+            time.sleep(0.01)
+        stop.set()
+        for writer in writers:
+            writer.join()
+        assert statistics.median(took) < 0.05, took
+        written = member.get("/w").json()["node"]["modifiedIndex"]
+        member.restart()
+        member.wait_ready()
+        assert member.get("/w").json()["node"]["modifiedIndex"] == written
