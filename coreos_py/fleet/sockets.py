@@ -10,7 +10,7 @@ import socket
 
 from coreos_py.base.errors import ConfigError
 from coreos_py.base.listenfds import stream_sockets
-from coreos_py.http.listen import bind_tcp, bind_unix, split_host_port
+from coreos_py.http.listen import ListenError, bind_tcp, bind_unix, split_host_port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def open_all(urls: Iterable[str]) -> list[socket.socket]:
             continue
         try:
             host, port = split_host_port(rest.rstrip("/"))
-        except ValueError as err:
-            raise ConfigError(f"api_listen: {url!r}: {err}") from None
+        except ListenError as err:
+            raise ConfigError(f"api_listen: {err}") from None
         sockets.append(bind_tcp(host, port))
     return sockets
 

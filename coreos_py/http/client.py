@@ -315,6 +315,8 @@ def _route(what: str, sock: socket.socket, endpoint: Endpoint) -> str:
         here, there = sock.getsockname(), sock.getpeername()
     except OSError:
         return f"{what} tcp {endpoint.authority}: {what}"
+    if sock.family == socket.AF_UNIX:  # a tunnel's pipe
+        return f"{what} tcp {endpoint.authority}: {what}"
     return f"{what} tcp {here[0]}:{here[1]}->{there[0]}:{there[1]}: {what}"
 
 

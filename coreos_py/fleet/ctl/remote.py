@@ -63,13 +63,12 @@ def fd_forward(call: Call) -> int:
     if len(call.args) != 1:
         complain("Provide a single argument")
         return 1
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.connect(call.args[0])
-    except OSError as err:
-        complain(f"Unable to dial remote side: dial unix {call.args[0]}: {err.strerror}")
-        return 1
-    with sock:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(call.args[0])
+        except OSError as err:
+            complain(f"Unable to dial remote side: dial unix {call.args[0]}: {err.strerror}")
+            return 1
         _pump(sock)
     return 0
 
