@@ -35,6 +35,9 @@ IN_PLACE = ("__main__", "coreos_py/", "site-packages/click/")
 SIZE_LIMIT = 11 << 20
 
 MAIN = b"""import os, sys
+if sys.version_info < (3, 11):
+    sys.exit("coreos: needs Python 3.11 or newer, and %s is %d.%d" % (
+        sys.executable, sys.version_info[0], sys.version_info[1]))
 sys.path[0] = here = os.path.realpath(sys.path[0])
 sys.path.append(here + "/site-packages")
 from coreos_py.multicall import main

@@ -246,6 +246,19 @@ def test_process_name(place):
         os.waitpid(pid, 0)
 
 
+def test_an_old_interpreter_is_named(place):
+    code = (
+        "import sys, zipfile\n"
+        "main = zipfile.ZipFile(sys.argv[1]).read('__main__.py')\n"
+        "sys.version_info = (3, 9, 2)\n"
+        "exec(main)\n"
+    )
+    done = run([sys.executable, "-c", code, place / "coreos.pyz"])
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"coreos: needs Python 3.11 or newer, and ")
+    assert done.stderr.endswith(b" is 3.9\n")
+
+
 def test_what_is_inside(archive):
     with zipfile.ZipFile(archive) as inside:
         names = inside.namelist()
