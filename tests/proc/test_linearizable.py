@@ -5,6 +5,7 @@ Writes and quorum reads are judged; the run counts only when enough was done and
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import time
@@ -124,43 +125,32 @@ def test_the_judge_sees_stale_reads_of_a_paused_cluster(tmp_path: Path, rng: ran
         follower = cluster.followers()[0]
         ops: list[Op] = []
 
-        def one(kind: str, member, **answer):
+        def record(kind: str, arg: str | None, call: float, node: dict):
+            value = node["value"] if kind == "get" else UNSEEN
+            done, index = time.monotonic(), node["modifiedIndex"]
+            ops.append(Op(0, "/stale", kind, arg, None, call, done, True, value, index))
+
+        def one(kind: str, member, *, arg: str):
             call = time.monotonic()
-            if kind == "set":
-                reply = member.put("/stale", answer["arg"]).json()["node"]
-            else:
-                reply = member.get("/stale").json()["node"]
-            value = reply["value"] if kind == "get" else UNSEEN
-            ops.append(
-                Op(
-                    0,
-                    "/stale",
-                    kind,
-                    answer.get("arg"),
-                    None,
-                    call,
-                    time.monotonic(),
-                    True,
-                    value,
-                    reply["modifiedIndex"],
-                )
-            )
+            record(kind, arg, call, member.put("/stale", arg).json()["node"])
 
         one("set", leader, arg="old")
         assert follower.value("/stale", quorum=True) == "old"
-        others = [member for member in cluster.members if member is not follower]
-        for member in others:
-            member.pause()
-        one("get", follower)
-        for member in others:
-            member.resume()
+        # A read that waits in the follower's socket when it goes on is answered before the
+        # follower has applied what waits in its streams.
+        host, port = follower.client_url.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request("GET", "/v2/keys/stale")
+        connection.getresponse().read()
         follower.pause()
-        cluster_leader = cluster_leader_among(others)
-        one("set", cluster_leader, arg="new")
-        for member in others:
-            member.pause()
+        others = [member for member in cluster.members if member is not follower]
+        one("set", cluster_leader_among(others), arg="new")
+        call = time.monotonic()
+        connection.request("GET", "/v2/keys/stale")
         follower.resume()
-        one("get", follower)
+        node = json.loads(connection.getresponse().read())["node"]
+        connection.close()
+        record("get", None, call, node)
         assert ops[-1].value == "old"
         assert any("stale" in text for text in judge(ops))
 
