@@ -32,6 +32,7 @@ class Replay:
         self.last_index = 0
         self.matched = False
         self._newest = start.index
+        self._start_term = 0
         self._position = 0
 
     def begin_file(self) -> None:
@@ -65,9 +66,12 @@ class Replay:
         entry = records.read_entry(found)
         self.last_index = entry.index
         position = entry.index - self.start.index - 1
-        if position < 0:
-            return
         entries = self.entries
+        if position < 0:
+            # The log ends here for now, and holds the start's entry only if this is it.
+            self._start_term = entry.term if position == -1 else 0
+            entries.clear()
+            return
         if position > len(entries):
             last = self.start.index + len(entries)
             problem = f"entry {entry.index} follows entry {last}"
@@ -84,8 +88,8 @@ class Replay:
         if marker.term != self.start.term:
             raise BadRecord(found.offset, SNAPSHOT_MISMATCH)
         self.matched = True
-        if self.entries and self.entries[0].term < marker.term:
-            # A snapshot from the leader replaced a log that disagreed with it.
+        if self._start_term != marker.term:
+            # It came from the leader and replaced a log without that entry: nothing after is ours.
             self.entries.clear()
 
     def problem(self, *, first_seq: int) -> str:

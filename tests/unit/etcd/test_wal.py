@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import random
 import resource
 import shutil
 import stat
@@ -18,7 +19,8 @@ from coreos_py.etcd import pb, wal_record
 from coreos_py.etcd import wal as wal_module
 from coreos_py.etcd.wal import WAL, exists
 from coreos_py.etcd.wal_files import purge
-from coreos_py.raft.types import Entry, HardState
+from coreos_py.raft.types import Entry, HardState, Snapshot, SnapshotMeta
+from tests.sim.disk import Image, SnapFile
 from tests.support.waltools import (
     CLUSTER,
     FIRST_NAME,
@@ -150,6 +152,72 @@ def test_a_snapshot_of_the_leader_replaces_a_log_that_disagreed(directory):
     wal.save(HardState(4, 0, 3), [put(4, term=4)], sync=True)
     wal.close()
     assert read_log(directory, at=(3, 4)).entries == [put(4, term=4)]
+
+
+def test_a_snapshot_of_the_leader_replaces_a_log_that_goes_on_in_its_term(directory):
+    wal = WAL.create(str(directory), METADATA)
+    entries = [founding(), put(2), put(3, term=2), put(4, term=4), put(5, term=4)]
+    wal.save(HardState(4, 0, 1), entries, sync=True)
+    wal.save_snapshot(3, 4)
+    wal.close()
+    assert read_log(directory, at=(3, 4)).entries == []
+
+
+def test_a_log_that_was_cut_back_before_the_snapshot_has_no_tail(directory):
+    wal = WAL.create(str(directory), METADATA)
+    wal.save(HardState(2, 0, 1), [founding(), *(put(index) for index in range(2, 7))], sync=True)
+    wal.save(HardState(3, 0, 3), [put(2, term=3), put(3, term=3)], sync=True)
+    wal.save_snapshot(3, 3)
+    wal.close()
+    assert read_log(directory, at=(3, 3)).entries == []
+
+
+def test_an_entry_that_was_cut_off_again_is_not_the_snapshots(directory):
+    wal = WAL.create(str(directory), METADATA)
+    wal.save(HardState(2, 0, 1), [founding(), put(2), put(3), put(4), put(5)], sync=True)
+    wal.save(HardState(4, 0, 1), [put(2, term=4)], sync=True)
+    wal.save_snapshot(3, 2)
+    wal.save(None, [put(4, term=4)], sync=True)
+    wal.close()
+    assert read_log(directory, at=(3, 2)).entries == [put(4, term=4)]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_a_log_is_read_as_the_simulated_disk_reads_it(directory, seed, number):
+    """Random lives of a log, with own and foreign snapshots, against the simulator's plain rule."""
+    rng = random.Random(f"{seed}/{number}")
+    image = Image()
+    wal = WAL.create(str(directory), METADATA)
+    term, committed = 1, 0
+    for _ in range(rng.randrange(1, 30)):
+        last = image.offset + len(image.entries)
+        kind = rng.choice(["append", "append", "cut back", "own", "foreign", "new file"])
+        start = image.snapshot.meta.index
+        if kind in ("append", "cut back"):
+            if kind == "cut back":
+                term += 1
+            first = rng.randrange(committed, last + 1) + 1 if kind == "cut back" else last + 1
+            new = [put(i, term=term, value=kind) for i in range(first, first + rng.randrange(1, 4))]
+            wal.save(HardState(term, 0, committed), new, sync=False)
+            for entry in new:
+                image.apply(entry)
+            committed = rng.randrange(committed, new[-1].index + 1)
+        elif kind == "own" and committed > start:
+            at = rng.randrange(start, committed) + 1
+            held = image.entries[at - image.offset - 1].term
+            wal.save_snapshot(at, held)
+            image.apply(SnapFile(Snapshot(b"", SnapshotMeta(at, held))))
+        elif kind == "foreign":
+            at, of = committed + rng.randrange(1, 6), rng.randrange(1, term + 2)
+            wal.save_snapshot(at, of)
+            image.apply(SnapFile(Snapshot(b"", SnapshotMeta(at, of))))
+            committed, term = at, max(term, of)
+        elif kind == "new file":
+            wal.cut()
+    wal.close()
+    meta = image.snapshot.meta
+    found = read_log(directory, at=(meta.index, meta.term))
+    assert found.entries == image.entries[meta.index - image.offset :]
 
 
 def test_entries_ahead_of_an_own_snapshot_stay(directory):
