@@ -160,7 +160,7 @@ def remove_member(member_id: str) -> Call:
 
 
 def read_result(reply: Reply) -> Result:
-    """The Result of a keys reply;
+    """The Result of a keys reply.
 
     StoreError when etcd refused, EmptyBody when a watch just ended.
     """
@@ -187,7 +187,7 @@ def read_members(reply: Reply) -> list[Member]:
 
 
 def read_member(reply: Reply, *, status: int) -> Member:
-    """The one member of a leader or add reply;
+    """The one member of a leader or add reply.
 
     MembersError with the server's text on a conflict.
     """

@@ -81,9 +81,9 @@ class AsyncHTTPClient:
         timeout_s: float | None = None,
         host: str = "",
     ) -> AsyncReply:
-        """One request;
+        """One request.
 
-        returns when the head of the reply is there. Read it to the end or close it.
+        Returns when the head of the reply is there. Read it to the end or close it.
         `host` replaces the Host header that the endpoint implies.
         """
         if self._proxy is not None and endpoint.scheme == "http":
@@ -275,9 +275,9 @@ class _Connection(asyncio.Protocol):
 
 
 class AsyncReply:
-    """A reply whose body arrives;
+    """A reply whose body arrives.
 
-    read it by `read`, `read_all`, iteration, or take it by callback.
+    Read it by `read`, `read_all`, iteration, or take it by callback.
     """
 
     def __init__(self, conn: _Connection, parser: ReplyParser) -> None:

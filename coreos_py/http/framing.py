@@ -37,9 +37,9 @@ def is_token(text: bytes) -> bool:
 
 
 def parse_fields(block: bytes) -> dict[bytes, bytes]:
-    """Header lines, each led by CRLF, as lower-case names to values;
+    """Header lines, each led by CRLF, as lower-case names to values.
 
-    repeated names joined by a comma.
+    Repeated names joined by a comma.
     """
     fields: dict[bytes, bytes] = {}
     for line in block.split(b"\r\n")[1:]:
@@ -101,9 +101,9 @@ class LengthBody:
 
 
 class ChunkedBody:
-    """Chunked body with trailers dropped;
+    """Chunked body with trailers dropped.
 
-    same interface as LengthBody. Raises BodyLimit past `limit` bytes.
+    Same interface as LengthBody. Raises BodyLimit past `limit` bytes.
     """
 
     __slots__ = ("_limit", "_line", "_need", "_size", "_state", "_trailers", "done", "pieces")

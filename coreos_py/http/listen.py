@@ -26,9 +26,9 @@ class ListenError(CoreosError):
 
 
 def bind_tcp(host: str, port: int) -> socket.socket:
-    """A listening TCP socket;
+    """A listening TCP socket.
 
-    an empty host means every address, both families where the host has them.
+    An empty host means every address, both families where the host has them.
     """
     where = f"listen tcp {_join(host, port)}"
     family, address = _resolve(where, host, port)
@@ -47,9 +47,9 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 
 
 def bind_unix(path: str, *, mode: int = 0o660) -> socket.socket:
-    """A listening unix socket;
+    """A listening unix socket.
 
-    a dead socket file in the way is replaced, a live one is an error.
+    A dead socket file in the way is replaced, a live one is an error.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

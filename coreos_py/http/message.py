@@ -182,9 +182,9 @@ def check_target(target: bytes) -> None:
 
 
 def encode_headers(headers: Headers) -> bytes:
-    """Header pairs as wire bytes;
+    """Header pairs as wire bytes.
 
-    line breaks in values become spaces, so a value cannot forge a header.
+    Line breaks in values become spaces, so a value cannot forge a header.
     """
     if isinstance(headers, bytes):
         return headers

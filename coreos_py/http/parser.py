@@ -33,9 +33,9 @@ _CACHED_BLOCK_MAX = 1024
 
 
 class BodyTooLarge(Exception):
-    """The body limit was passed by `request`;
+    """The body limit was passed by `request`.
 
-    the connection cannot be used again after the reply.
+    The connection cannot be used again after the reply.
     """
 
     def __init__(self, request: Request) -> None:
@@ -119,7 +119,7 @@ class RequestParser:
         return rest
 
     def next(self) -> Request | None:
-        """The next complete request, or None until more bytes come;
+        """The next complete request, or None until more bytes come.
 
         `keep` tells if another may follow it.
         """

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 _LINGER_S = 0.5
+_WRITE_BATCH = 65536
 # asyncio would allocate 256 KiB for every read, which malloc takes from the kernel and gives back.
 _READ_MAX = 64 << 10
 
@@ -215,55 +216,58 @@ class Connection(asyncio.Protocol):
     # -- reading ------
 
     def _run(self) -> None:
-        """Handle complete requests until one is pending or the buffer runs dry;
-
-        one write for all replies.
-        """
+        """Handle complete requests, with one write for their replies, until one is pending."""
         parser, handler = self._parser, self._server.handler
         out: list[bytes] = []
         size = 0
-        while True:
-            try:
-                request = parser.next()
-            except ParseError as exc:
-                out.append(error_reply(exc.status, exc.text))
-                self._refuse(out)
-                return
-            except BodyTooLarge as exc:
-                self._flush(out)
-                self._handle_oversize(exc.request)
-                return
-            if request is None:
-                break
-            request.connection = self
-            self.keep = parser.keep
+        while (request := self._next(out)) is not None:
             result = self._call(handler, request)
-            if type(result) is Response:
-                data = encode_response(result, request, keep=self.keep)
-                out.append(data)
-                size += len(data)
-                if not self.keep:
-                    self._flush(out)
-                    self._close()
-                    return
-                if not parser.buffered:
-                    break
-                if size > 65536:
-                    self._flush(out)
-                    size = 0
-                    if self._write_paused or self._stopped:
-                        return
-            else:
+            if type(result) is not Response:
                 self._flush(out)
                 self._begin(result, request)
                 if self._pending is not None or self._stopped:
                     return
+                continue
+            data = encode_response(result, request, keep=self.keep)
+            out.append(data)
+            if not self.keep:
+                self._flush(out)
+                self._close()
+                return
+            if not parser.buffered:
+                break
+            size += len(data)
+            if size > _WRITE_BATCH:
+                self._flush(out)
+                size = 0
+                if self._write_paused:
+                    return
+        if self._stopped:
+            return
         self._flush(out)
         if parser.partial:
             self._wait_for_more()
         else:
             self._in_partial = False
             self._since = self._server.now
+
+    def _next(self, out: list[bytes]) -> Request | None:
+        """The next request; what cannot be one is answered here, after the replies in `out`."""
+        parser = self._parser
+        try:
+            request = parser.next()
+        except ParseError as exc:
+            out.append(error_reply(exc.status, exc.text))
+            self._refuse(out)
+        except BodyTooLarge as exc:
+            self._flush(out)
+            self._handle_oversize(exc.request)
+        else:
+            if request is not None:
+                request.connection = self
+                self.keep = parser.keep
+            return request
+        return None
 
     def _wait_for_more(self) -> None:
         if not self._in_partial:

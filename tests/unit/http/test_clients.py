@@ -331,7 +331,7 @@ def test_parse_endpoint(text, expected):
     ],
 )
 def test_parse_endpoint_refuses(text):
-    with pytest.raises(ValueError, match='^parse "'):
+    with pytest.raises(ValueError, match=r'^parse "'):
         parse_endpoint(text)
 
 
