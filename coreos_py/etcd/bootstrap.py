@@ -11,12 +11,12 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.etcd import datadir, membership, pb, remote, urls
+from coreos_py.etcd import datadir, discovery_client, membership, pb, remote, srv_bootstrap, urls
 from coreos_py.etcd.disk import snapshot_loader
 from coreos_py.etcd.membership import Cluster, Member, MembershipError
 from coreos_py.etcd.snap import Snapshotter
 from coreos_py.etcd.version import downgrade, short
-from coreos_py.etcd.wal import WAL, exists
+from coreos_py.etcd.wal import WAL, WalContents, exists
 from coreos_py.raft.errors import RaftError
 from coreos_py.raft.log import MemoryLog
 from coreos_py.raft.node import Config as RaftConfig
@@ -50,18 +50,46 @@ class Started(NamedTuple):
     applied_term: int = 0
 
 
+class _Opened(NamedTuple):
+    """What a data directory holds; the log is locked and ready for writing."""
+
+    store: Store
+    snapshotter: Snapshotter
+    snapshot: Snapshot | None
+    wal: WAL
+    contents: WalContents
+
+    @property
+    def promised_nothing(self) -> bool:
+        """True if a founder's first save never ended: nobody has heard of this member yet."""
+        return self.snapshot is None and not self.contents.hard_state.term
+
+
 async def start(config: Config, client: AsyncHTTPClient) -> Started:
     """The member that this configuration and data directory describe; CoreosError if none."""
     dirs = datadir.prepare_member(config.data_dir, wal_dir=config.wal_dir, log=log.log)
     if exists(dirs.wal):
-        return restart(config, dirs)
+        opened = _open(config, dirs)
+        if opened.promised_nothing and config.new_cluster and not config.force_new_cluster:
+            log.warning("the member was never started completely, starting it anew")
+            return await found(await _with_dns(config), dirs, client=client, begun=opened)
+        if config.discovery:
+            text = "discovery token ignored since a cluster has already been initialized. "
+            log.warning('%sValid log found at "%s"', text, dirs.wal)
+        return _restart(config, dirs, opened)
+    config = await _with_dns(config)
     if config.new_cluster:
         return await found(config, dirs, client=client)
     return await join(config, dirs, client=client)
 
 
-async def found(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) -> Started:
-    """A founding member of the cluster that --initial-cluster describes."""
+async def found(
+    config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient, begun: _Opened | None = None
+) -> Started:
+    """A founding member of the cluster that --initial-cluster describes.
+
+    `begun` is what is left of an earlier start that was cut off.
+    """
     urls_map = initial_cluster(config)
     own = _own_urls(config, urls_map)
     if not await remote.same_urls(config.advertise_peer_urls, own):
@@ -77,17 +105,46 @@ async def found(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) ->
     others = cluster.peer_urls(without=config.name)
     if await remote.is_bootstrapped(others, member.id, client=client):
         raise CoreosError(f"member {member.id:x} has already been bootstrapped")
+    if config.discovery:
+        urls_map = await discovery_client.join(
+            config.discovery,
+            member.id,
+            urls.format_urls_map(urls_map),
+            proxy=config.discovery_proxy,
+            again=begun is not None,
+        )
+        cluster = _discovered(urls_map, config, member)
     _describe(config, initial=urls_map)
     peers = []
     for founder in cluster.sorted():
         context = membership.member_json(founder).encode()
         change = ConfChange(0, ConfChangeType.ADD_NODE, founder.id, context)
         peers.append((founder.id, pb.encode_conf_change(change)))
-    return _create(config, dirs, cluster=cluster, member=member, peers=peers)
+    wal = None
+    if begun is not None:
+        wal = begun.wal
+        _refuse_other(dirs, begun.contents, cluster=cluster, member=member)
+    return _create(config, dirs, cluster=cluster, member=member, peers=peers, wal=wal)
+
+
+def _refuse_other(
+    dirs: MemberDirs, contents: WalContents, *, cluster: Cluster, member: Member
+) -> None:
+    """What was begun must be the member that the flags describe."""
+    metadata = pb.decode_metadata(contents.metadata)
+    if (metadata.node_id, metadata.cluster_id) != (member.id, cluster.id):
+        raise CoreosError(
+            f"{dirs.wal}: begun as member {metadata.node_id:x} of cluster"
+            f" {metadata.cluster_id:x}, but the flags describe member {member.id:x}"
+            f" of cluster {cluster.id:x}",
+            hint="nothing is in it yet: remove it, or give the flags of the first start",
+        )
 
 
 async def join(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) -> Started:
     """A member that somebody has added to a running cluster."""
+    if config.discovery:
+        raise CoreosError("discovery URL should not be set when joining existing initial cluster")
     urls_map = initial_cluster(config)
     _own_urls(config, urls_map)
     _refuse_duplicates(urls_map)
@@ -113,8 +170,8 @@ async def join(config: Config, dirs: MemberDirs, *, client: AsyncHTTPClient) -> 
     return started._replace(remotes=tuple(m for m in existing.sorted() if m.id != member.id))
 
 
-def restart(config: Config, dirs: MemberDirs) -> Started:
-    """A member that was here before."""
+def _open(config: Config, dirs: MemberDirs) -> _Opened:
+    """Read what a member that was here before has left."""
     datadir.create_member(dirs)
     snapshotter = Snapshotter(dirs.snap, log=snap_log.log)
     snapshotter.remove_leftovers()
@@ -133,7 +190,12 @@ def restart(config: Config, dirs: MemberDirs) -> Started:
         snapshot = Snapshot(b"", snapshot.meta)  # the store has the data, the disk has it too
     _describe(config, initial=None)
     wal = WAL.open(dirs.wal, at=at, log=wal_log.log)
-    contents = wal.read_all()
+    return _Opened(store, snapshotter, snapshot, wal, wal.read_all())
+
+
+def _restart(config: Config, dirs: MemberDirs, opened: _Opened) -> Started:
+    """A member that was here before."""
+    store, snapshotter, snapshot, wal, contents = opened
     metadata = pb.decode_metadata(contents.metadata)
     hard_state, entries = contents.hard_state, contents.entries
     if config.force_new_cluster:
@@ -180,8 +242,8 @@ def restart(config: Config, dirs: MemberDirs) -> Started:
         node,
         wal,
         snapshotter,
-        applied=at[0],
-        applied_term=at[1],
+        applied=snapshot.meta.index if snapshot is not None else 0,
+        applied_term=snapshot.meta.term if snapshot is not None else 0,
     )
 
 
@@ -239,10 +301,12 @@ def _create(
     cluster: Cluster,
     member: Member,
     peers: list[tuple[int, bytes]],
+    wal: WAL | None = None,
 ) -> Started:
     datadir.create_member(dirs)
-    metadata = pb.encode_metadata(pb.Metadata(member.id, cluster.id))
-    wal = WAL.create(dirs.wal, metadata, log=wal_log.log)
+    if wal is None:
+        metadata = pb.encode_metadata(pb.Metadata(member.id, cluster.id))
+        wal = WAL.create(dirs.wal, metadata, log=wal_log.log)
     log.info("starting member %x in cluster %x", member.id, cluster.id)
     node = _raw_node(config, member.id, MemoryLog())
     if peers:
@@ -275,11 +339,37 @@ def _hasten(config: Config, node: RawNode) -> None:
 
 
 def initial_cluster(config: Config) -> urls.URLsMap:
-    """--initial-cluster as a map; CoreosError if it is none."""
+    """--initial-cluster as a map, only ourselves before discovery; CoreosError if it is none."""
+    if config.discovery:
+        return {config.name: config.advertise_peer_urls}
     try:
         return urls.parse_urls_map(config.initial_cluster)
     except urls.BadURL as error:
         raise CoreosError(f"error setting up initial cluster: {error}") from None
+
+
+async def _with_dns(config: Config) -> Config:
+    """The configuration with --initial-cluster as DNS has it, if that is to be asked."""
+    if not config.discovery_srv:
+        return config
+    try:
+        text = await srv_bootstrap.discover(config)
+        if config.name not in urls.parse_urls_map(text):
+            raise CoreosError(f'cannot find local etcd member "{config.name}" in SRV records')
+    except (CoreosError, urls.BadURL) as error:
+        raise CoreosError(f"error setting up initial cluster: {error}") from None
+    return config._replace(initial_cluster=text, initial_cluster_is_default=False)
+
+
+def _discovered(urls_map: urls.URLsMap, config: Config, own: Member) -> Cluster:
+    """The cluster a discovery service has put together, with us in it."""
+    shown = urls.format_urls_map(urls_map)
+    if urls.has_duplicate_url(urls_map):
+        raise CoreosError(f"discovery cluster {shown} has duplicate url")
+    cluster = _founded(urls_map, config)
+    if cluster.members.get(own.id) != own:
+        raise CoreosError(f"discovery cluster {shown} has another member {own.id:x} than this one")
+    return cluster
 
 
 def _own_urls(config: Config, urls_map: urls.URLsMap) -> tuple[str, ...]:
@@ -323,6 +413,10 @@ def _describe(config: Config, *, initial: urls.URLsMap | None) -> None:
     log.info("heartbeat = %dms", config.heartbeat_ms)
     log.info("election = %dms", config.election_ticks * config.heartbeat_ms)
     log.info("snapshot count = %d", config.snapshot_count)
+    if config.discovery:
+        log.info("discovery URL= %s", config.discovery)
+        if config.discovery_proxy:
+            log.info("discovery proxy = %s", config.discovery_proxy)
     log.info("advertise client URLs = %s", ",".join(config.advertise_client_urls))
     if initial is not None:
         log.info("initial advertise peer URLs = %s", ",".join(config.advertise_peer_urls))

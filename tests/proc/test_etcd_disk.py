@@ -241,3 +241,28 @@ def test_a_slow_disk_does_not_hold_up_readers(tmp_path):
         member.restart()
         member.wait_ready()
         assert member.get("/w").json()["node"]["modifiedIndex"] == written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "attempts"), [(1, 6), (3, 3)])
+def test_a_crash_loop_during_the_first_starts(tmp_path, rng, size, attempts):
+    """kill -9 anywhere in the first half second: the data directory opens in the end."""
+    for attempt in range(attempts):
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        cluster = EtcdCluster(directory, size, flags=["--heartbeat-interval=20"])
+        try:
+            for _ in range(5):
+                for member in cluster.members:
+                    member.start()
+                time.sleep(rng.uniform(0, 0.5) * (1 if size == 1 else 2))
+                for member in cluster.members:
+                    member.kill9()
+            cluster.start()
+            member = rng.choice(cluster.members)
+            assert member.put("/k", "v").status == 201
+            member.restart()
+            member.wait_ready()
+            assert member.value("/k", quorum=True) == "v"
+        finally:
+            cluster.close()
