@@ -19,6 +19,7 @@ from coreos_py.http.server import HTTPServer
 _BACKLOG = 1024
 _ACCEPT_BATCH = 64
 _RETRY_S = 0.5
+_KEEPALIVE_S = 30
 
 
 class ListenError(CoreosError):
@@ -133,6 +134,10 @@ class Listener:
             conn.setblocking(False)
             if conn.family != socket.AF_UNIX:
                 conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # A watcher whose machine is gone must not keep its connection for ever.
+                conn.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S)
             task = self._loop.create_task(self._start(conn))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
