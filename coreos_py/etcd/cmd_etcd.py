@@ -12,9 +12,10 @@ from coreos_py.cli.grammar import GO, HELP, FlagError
 from coreos_py.cli.program import Call, Program
 from coreos_py.cli.settings import Values
 from coreos_py.etcd import config as settings
-from coreos_py.etcd import daemon, version
+from coreos_py.etcd import daemon, discovery, version
 from coreos_py.etcd.admin_api import parse_level
 from coreos_py.etcd.config import Config, InvalidFlags, VersionAsked
+from coreos_py.etcd.discovery import JoinFailed
 from coreos_py.etcd.settings import DEFAULT_PEER_URLS, TABLE
 
 USAGE = """usage: etcd [flags]
@@ -74,6 +75,13 @@ def main(argv: list[str]) -> int:
 def _run(config: Config) -> int:
     try:
         return daemon.run(config)
+    except JoinFailed as error:
+        lines = discovery.advice(
+            error, url=config.discovery, name=config.name, data_dir=config.data_dir
+        )
+        for level, text in lines:
+            log.log(_LEVELS[level], "%s", text)
+        return 1
     except CoreosError as error:
         text = str(error)
         if "--initial-cluster must include" in text:
@@ -89,6 +97,8 @@ def _explain_initial_cluster(config: Config, text: str) -> None:
         log.info("forgot to set --initial-cluster flag?")
     if ",".join(config.advertise_peer_urls) == DEFAULT_PEER_URLS:
         log.info("forgot to set --initial-advertise-peer-urls flag?")
+    if config.initial_cluster_is_default and not config.discovery:
+        log.info("if you want to use discovery service, please set --discovery flag.")
 
 
 def _flag_error(error: FlagError) -> int:

@@ -22,8 +22,6 @@ CATCH_UP_ENTRIES = 5_000
 
 # Feature of a later release -> the flags that ask for it and the value that does not.
 _LATER = (
-    ("discovery", ""),
-    ("discovery-srv", ""),
     ("proxy", "off"),
     ("experimental-v3demo", False),
     ("enable-pprof", False),
@@ -54,6 +52,17 @@ class TLSFiles(NamedTuple):
         return bool(self.cert or self.key)
 
 
+class ProxyFlags(NamedTuple):
+    """Proxy mode: off, readonly or on, and its patience. Times are milliseconds."""
+
+    mode: str = "off"
+    failure_wait_ms: int = 5000
+    refresh_interval_ms: int = 30_000
+    dial_timeout_ms: int = 1000
+    write_timeout_ms: int = 5000
+    read_timeout_ms: int = 0
+
+
 class Line(NamedTuple):
     """A log line that came up while reading the configuration."""
 
@@ -82,6 +91,11 @@ class Config(NamedTuple):
     initial_cluster_is_default: bool = False
     new_cluster: bool = True
     token: str = "etcd-cluster"
+    discovery: str = ""
+    discovery_fallback: str = "proxy"
+    discovery_proxy: str = ""
+    discovery_srv: str = ""
+    proxy: ProxyFlags = ProxyFlags()
     strict_reconfig_check: bool = False
     force_new_cluster: bool = False
     client_tls: TLSFiles = TLSFiles()
@@ -170,7 +184,12 @@ def _build(values: Values, urls: Mapping[str, tuple[str, ...]], lines: tuple[Lin
         initial_cluster=initial,
         initial_cluster_is_default=is_default,
         new_cluster=values["initial-cluster-state"] == "new",
-        token=values["initial-cluster-token"],
+        token=values["discovery"] or values["initial-cluster-token"],
+        discovery=values["discovery"],
+        discovery_fallback=values["discovery-fallback"],
+        discovery_proxy=values["discovery-proxy"],
+        discovery_srv=values["discovery-srv"],
+        proxy=_proxy(values),
         strict_reconfig_check=values["strict-reconfig-check"],
         force_new_cluster=values["force-new-cluster"],
         client_tls=_tls(values, ""),
@@ -193,6 +212,17 @@ def _tls(values: Values, prefix: str) -> TLSFiles:
         values[f"{prefix}key-file"],
         values[f"{prefix}trusted-ca-file"] or ca,
         values[f"{prefix}client-cert-auth"] or bool(ca),
+    )
+
+
+def _proxy(values: Values) -> ProxyFlags:
+    return ProxyFlags(
+        values["proxy"],
+        values["proxy-failure-wait"],
+        values["proxy-refresh-interval"],
+        values["proxy-dial-timeout"],
+        values["proxy-write-timeout"],
+        values["proxy-read-timeout"],
     )
 
 

@@ -94,10 +94,13 @@ class Discovery:
         self._sleep = sleep
         self._retries = 0
 
-    async def join(self, value: str) -> URLsMap:
-        """Register `value` for this member; the cluster, once it is complete. Refused if not."""
+    async def join(self, value: str, *, again: bool = False) -> URLsMap:
+        """Register `value` for this member; the cluster, once it is complete. Refused if not.
+
+        `again` if an earlier start of this member may have registered it.
+        """
         await self._check()
-        await self._register(value)
+        await self._register(value, again=again)
         return await self._complete(await self._check())
 
     async def cluster(self) -> URLsMap:
@@ -127,16 +130,15 @@ class Discovery:
         members = [_registration(node) for node in result.node.nodes]
         return discovery.listing(size, members, etcd_index=result.etcd_index)
 
-    async def _register(self, value: str) -> None:
+    async def _register(self, value: str, *, again: bool) -> None:
         """Create our key, and wait until the server we talk to shows it."""
-        unconfirmed = False
         while True:
             try:
-                created_index = await self._create(value, unconfirmed=unconfirmed)
+                created_index = await self._create(value, again=again)
                 query = f"recursive=false&wait=true&waitIndex={created_index}"
                 await self._watch(f"/{self._own}", query)
             except Trouble as error:
-                unconfirmed = True
+                again = True
                 await self._back_off("registration", error)
             except StoreError as error:
                 if error.code != EVENT_INDEX_CLEARED:  # that old, it is certainly visible
@@ -145,15 +147,15 @@ class Discovery:
             else:
                 return
 
-    async def _create(self, value: str, *, unconfirmed: bool) -> int:
-        """When our key was created; `unconfirmed`: an earlier try of ours may have done it."""
+    async def _create(self, value: str, *, again: bool) -> int:
+        """When our key was created; `again`: an earlier try of ours may have done it."""
         body = encode_query([("value", value)]).encode()
         try:
             result = await self._ask("PUT", f"/{self._own}", "prevExist=false", body=body)
         except StoreError as error:
             if error.code != NODE_EXIST:
                 raise
-            if unconfirmed:
+            if again:
                 result = await self._ask("GET", f"/{self._own}", _READ)
                 if result.node.value == value:
                     return result.node.created_index
@@ -250,10 +252,15 @@ class Discovery:
         await self._sleep(delay_s)
 
 
-async def join(url: str, number: int, value: str, *, proxy: str) -> URLsMap:
-    """The cluster of a discovery URL with the member `number` in it; JoinFailed if none."""
+async def join(url: str, number: int, value: str, *, proxy: str, again: bool = False) -> URLsMap:
+    """The cluster of a discovery URL with the member `number` in it; JoinFailed if none.
+
+    `again` if an earlier start of this member may have registered it.
+    """
     try:
-        return await _with_service(url, f"{number:x}", proxy, lambda it: it.join(value))
+        return await _with_service(
+            url, f"{number:x}", proxy, lambda it: it.join(value, again=again)
+        )
     except (Refused, StoreError) as error:
         raise discovery.JoinFailed(error) from None
 

@@ -176,9 +176,7 @@ TABLE: tuple[Setting, ...] = (
         CLUSTERING,
         help="client URLs published to everybody",
     ),
-    _flag(
-        "discovery", STRING, "", CLUSTERING, metavar="URL", help="discovery token (later release)"
-    ),
+    _flag("discovery", STRING, "", CLUSTERING, metavar="URL", help="where the founders meet"),
     _flag(
         "discovery-fallback",
         choice("exit", "proxy"),
@@ -200,7 +198,7 @@ TABLE: tuple[Setting, ...] = (
         "",
         CLUSTERING,
         metavar="DOMAIN",
-        help="DNS bootstrap (later release)",
+        help="domain whose SRV records name the founders",
     ),
     _flag(
         "strict-reconfig-check",
@@ -210,7 +208,11 @@ TABLE: tuple[Setting, ...] = (
         help="refuse membership changes that would lose quorum",
     ),
     _flag(
-        "proxy", choice("off", "readonly", "on"), "off", PROXY, help="proxy mode (later release)"
+        "proxy",
+        choice("off", "readonly", "on"),
+        "off",
+        PROXY,
+        help="pass requests on to the cluster instead of being a member",
     ),
     _flag(
         "proxy-failure-wait", UINT, "5000", PROXY, metavar="MS", help="rest of a failed endpoint"

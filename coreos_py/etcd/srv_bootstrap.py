@@ -1,11 +1,12 @@
 """The founding members of a cluster, as told by DNS SRV records (--discovery-srv).
 
-Blocking: daemons call it in a thread. Mirrors discovery/srv.go of etcd 2.3.8: priority and weight
-do not matter, every record is a member, and the one that leads to our own peer URL has our name.
+Mirrors discovery/srv.go of etcd 2.3.8: priority and weight do not matter, every record is a member,
+and the one that leads to our own peer URL has our name.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from typing import TYPE_CHECKING
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING
 from coreos_py.base.errors import CoreosError
 from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import urls
-from coreos_py.etcd.dns import LookupFailed
+from coreos_py.etcd.dns import LookupFailed, system_resolver
 from coreos_py.etcd.srv import host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from coreos_py.etcd.config import Config
     from coreos_py.etcd.dns import Resolver
 
 SERVER_SERVICES = (("etcd-server-ssl", "https"), ("etcd-server", "http"))
@@ -26,6 +28,17 @@ SERVER_SERVICES = (("etcd-server-ssl", "https"), ("etcd-server", "http"))
 Place = tuple[str, int]
 
 log = logging.getLogger("discovery")
+
+
+async def discover(config: Config) -> str:
+    """The cluster that --discovery-srv leads to, looked up in a thread; CoreosError if none."""
+    return await asyncio.to_thread(
+        initial_cluster,
+        config.discovery_srv,
+        system_resolver(),
+        name=config.name,
+        peer_urls=config.advertise_peer_urls,
+    )
 
 
 def initial_cluster(

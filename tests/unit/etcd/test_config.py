@@ -134,8 +134,6 @@ def test_bad_environment_names_the_variable():
 
 
 LATER = [
-    "-discovery=http://d/1",
-    "-discovery-srv=example.com",
     "-proxy=on",
     "-experimental-v3demo",
     "-enable-pprof",

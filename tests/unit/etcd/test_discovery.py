@@ -412,6 +412,20 @@ def test_a_registration_nobody_confirmed(happened):
     assert service.slept == [2]
 
 
+@pytest.mark.parametrize("value", ["na=http://ha:1", "other=http://x:1"])
+def test_a_start_that_goes_on_where_an_earlier_one_ended(value):
+    async def main():
+        service = Service("1", ("a", value))
+        it = Discovery(parse_token("http://service:1/t"), "a", client=service)
+        return await it.join("na=http://ha:1", again=True)
+
+    if value == "na=http://ha:1":
+        assert asyncio.run(main()) == OWN
+    else:
+        with pytest.raises(discovery.DuplicateID):
+            asyncio.run(main())
+
+
 def test_somebody_else_took_our_id_meanwhile():
     service = Service("2")
     service.faults = {2: TransportError("EOF")}
