@@ -36,6 +36,8 @@ _LENGTH = Struct("<Q")
 CRC_MISMATCH = "walpb: crc mismatch"
 CRC_BREAK = "wal: crc mismatch"
 UNEXPECTED_EOF = "unexpected EOF"
+PADDED = "its records are padded, as etcd 3 writes them and etcd 2 cannot read them"
+_LENGTH_3X = (1 << 56) - 1  # etcd 3 keeps the number of padding bytes above the length
 
 
 class BadRecord(Exception):
@@ -110,7 +112,7 @@ class RecordReader:
                 raise BadRecord(at, UNEXPECTED_EOF, torn=True)
             (length,) = _LENGTH.unpack_from(data, at)
             if length > RECORD_BYTES_MAX:
-                raise BadRecord(at, f"record length {length} is out of bounds")
+                raise BadRecord(at, _bad_length(length))
             kind, crc, start = _read_header(data, at, length)
             end = at + 8 + length
             if end > size:
@@ -131,6 +133,12 @@ class RecordReader:
         self.crc = crc32c(payload, self.crc)
         if crc != self.crc:
             raise BadRecord(at, CRC_MISMATCH)
+
+
+def _bad_length(length: int) -> str:
+    if length >> 63 and length & _LENGTH_3X <= RECORD_BYTES_MAX:
+        return PADDED
+    return f"record length {length} is out of bounds"
 
 
 def _read_header(data: bytes, at: int, length: int) -> tuple[int, int, int]:

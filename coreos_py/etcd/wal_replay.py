@@ -32,7 +32,7 @@ class Replay:
         self.last_index = 0
         self.matched = False
         self._newest = start.index
-        self._start_term = 0
+        self._start_term: int | None = None  # no entry up to the start: as in a backup
         self._position = 0
 
     def begin_file(self) -> None:
@@ -88,7 +88,7 @@ class Replay:
         if marker.term != self.start.term:
             raise BadRecord(found.offset, SNAPSHOT_MISMATCH)
         self.matched = True
-        if self._start_term != marker.term:
+        if self._start_term not in (None, marker.term):
             # It came from the leader and replaced a log without that entry: nothing after is ours.
             self.entries.clear()
 

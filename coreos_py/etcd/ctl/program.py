@@ -164,6 +164,20 @@ _AUTH_COMMANDS = (
 
 COMMANDS = (
     Command(
+        "backup",
+        "coreos_py.etcd.ctl.backup:backup",
+        args=" ",
+        help="copy a data directory, also one in use",
+        settings=(
+            Setting("data-dir", STRING, help="what to copy", metavar="DIR"),
+            Setting("wal-dir", STRING, help="its log, if kept elsewhere", metavar="DIR"),
+            Setting("backup-dir", STRING, help="where to", metavar="DIR"),
+            Setting(
+                "backup-wal-dir", STRING, help="where to put the log, if elsewhere", metavar="DIR"
+            ),
+        ),
+    ),
+    Command(
         "cluster-health",
         "coreos_py.etcd.ctl.health:cluster_health",
         args=" ",

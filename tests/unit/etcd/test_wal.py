@@ -583,3 +583,12 @@ def test_records_start_where_their_lengths_say():
     data = GOLDEN.read_bytes()
     found = [record.offset for record in wal_record.RecordReader(data, None)]
     assert [*found, len(data)] == record_starts(data)
+
+
+def test_a_backups_log_has_nothing_up_to_its_snapshot(directory):
+    """What `etcdctl backup` of 2.3.8 writes: the entries behind the snapshot, then its marker."""
+    wal = WAL.create(str(directory), METADATA)
+    wal.save(HardState(2, 0, 5), [put(4), put(5)], sync=True)
+    wal.save_snapshot(3, 2)
+    wal.close()
+    assert read_log(directory, at=(3, 2)).entries == [put(4), put(5)]
