@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 VERSION_INTERVAL_S = 4.0
 PURGE_INTERVAL_S = 30.0
 FD_INTERVAL_S = 5.0
+REMOVED_DELAY_S = 1.0
+LINGER_S = 60.0
+LINGER_INTERVAL_S = 0.25
 
 log = logging.getLogger("etcdserver")
 purge_log = logging.getLogger("fileutil")
@@ -89,6 +92,23 @@ async def purge_files(server: Server) -> None:
             return
         for path in removed:
             purge_log.info("purged file %s successfully", path)
+
+
+async def leave(server: Server, client: AsyncHTTPClient) -> None:
+    """End this member, which was removed, once another one knows that it may do without.
+
+    The last of two needs the vote of the first for ever if it never hears of the removal; until
+    then this member sends what it has as leader, or votes. etcd 2.3.8 stays for a second only.
+    """
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + LINGER_S
+    await asyncio.sleep(REMOVED_DELAY_S)
+    while not await remote.is_dispensable(server.cluster, server.id, client=client):
+        if loop.time() > deadline_s:
+            log.warning("no other member could be told of the removal of %x", server.id)
+            break
+        await asyncio.sleep(LINGER_INTERVAL_S)
+    server.removed()
 
 
 async def watch_descriptors(server: Server) -> None:

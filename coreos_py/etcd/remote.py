@@ -78,6 +78,18 @@ async def is_bootstrapped(
     return member is not None and bool(member.client_urls)
 
 
+async def is_dispensable(cluster: Cluster, number: int, *, client: AsyncHTTPClient) -> bool:
+    """Whether another member, if there is one, describes the cluster without this one."""
+    others = [member for member in cluster.sorted() if member.id != number]
+    for member in others:
+        known = await fetch_cluster(
+            member.peer_urls, client=client, timeout_s=BOOTSTRAP_TIMEOUT_S, log_errors=False
+        )
+        if known is not None and number not in known.members:
+            return True
+    return not others
+
+
 async def get_version(member: Member, *, client: AsyncHTTPClient) -> Versions | None:
     """What one member runs, None if it cannot be asked."""
     for url in member.peer_urls:

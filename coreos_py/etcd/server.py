@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from coreos_py.base.errors import RAFT_INTERNAL, CoreosError, StoreError
 from coreos_py.base.golog import NOTICE
-from coreos_py.etcd import membership, pb
+from coreos_py.etcd import housekeeping, membership, pb
 from coreos_py.etcd.apply import Applier
 from coreos_py.etcd.disk import Disk
 from coreos_py.etcd.driver import Driver
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 SYNC_INTERVAL_S = 0.5
 SWEEP_INTERVAL_S = 0.1
-REMOVED_DELAY_S = 1.0
 
 TIMED_OUT = "etcdserver: request timed out"
 LEADER_FAILED = "etcdserver: request timed out, possibly due to previous leader failure"
@@ -414,7 +413,7 @@ class Server:
     def _member_removed(self, number: int, now_ns: int) -> None:
         self.cluster.remove(number, self.store, now_ns=now_ns)
         if number == self.id:
-            self._loop.call_later(REMOVED_DELAY_S, self.removed)
+            self._leave()
             return
         self.transport.remove_peer(number)
         log.log(NOTICE, "removed member %x from cluster %x", number, self.cluster.id)
@@ -429,6 +428,10 @@ class Server:
     def _log_member(self, what: str, member: Member, where: str) -> None:
         urls = " ".join(member.peer_urls)
         log.log(NOTICE, "%s %x [%s] %s cluster %x", what, member.id, urls, where, self.cluster.id)
+
+    def _leave(self) -> None:
+        chore = housekeeping.leave(self, self.transport.client)
+        self.start_task(self._loop.create_task(chore))
 
     def removed(self) -> None:
         """This member is not part of the cluster any more: end quietly."""
@@ -452,7 +455,7 @@ class Server:
         self._snapshots.restored(meta)
         log.info("recovered from incoming snapshot at index %d", meta.index)
         if self.id in self.cluster.removed:
-            self._loop.call_later(REMOVED_DELAY_S, self.removed)
+            self._leave()
 
     def turn_done(self) -> None:
         """Nothing is left to do for now: see whether it is time for a snapshot."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
+import threading
+import time
 
 import pytest
 
+from coreos_py.etcd import pb
+from coreos_py.raft.types import ConfChange, ConfChangeType
 from tests.support.certs import make_certs
 from tests.support.procs import EtcdCluster, EtcdProcess, eventually, free_ports, http_request
+from tests.support.proxy import Piece, Proxy
 
 pytestmark = pytest.mark.proc
 
@@ -75,6 +81,59 @@ def test_a_removed_leader_is_replaced(tmp_path):
         others = [member for member in cluster.members if member is not leader]
         eventually(lambda: others[0].put("/k", "v", timeout_s=2).status < 300, within_s=10)
         assert sorted(ids(others[1])) == sorted(member.name for member in others)
+
+
+class CommitNoticeHeld:
+    """In front of the leader: appends pass up to that of its removal, nothing after it does."""
+
+    def __init__(self) -> None:
+        self.removal = b""
+        self.passed = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, piece: Piece) -> None:
+        if self.removal and piece.is_reply:
+            if self.passed.is_set():
+                self.released.wait()
+            elif self.removal in piece.data:
+                self.passed.set()
+
+
+def test_the_leader_of_two_stays_until_the_other_knows_of_its_removal(tmp_path):
+    """etcd 2.3.8 leaves after a second; the other then waits for its vote for ever."""
+    cluster = EtcdCluster(
+        tmp_path, 2, flags=["--heartbeat-interval=100", "--election-timeout=2000"]
+    )
+    gates = [CommitNoticeHeld(), CommitNoticeHeld()]
+    with contextlib.ExitStack() as stack:
+        for member, gate in zip(cluster.members, gates, strict=True):
+            stack.callback(gate.released.set)
+            proxy = stack.enter_context(Proxy(int(member.peer_url.rpartition(":")[2]), gate))
+            for each in cluster.members:
+                each.argv = [
+                    word
+                    if word.startswith("--listen")
+                    else word.replace(member.peer_url, f"http://127.0.0.1:{proxy.port}")
+                    for word in each.argv
+                ]
+        stack.enter_context(cluster)
+        leader = cluster.leader()
+        (other,) = cluster.followers()
+        assert other.put("/before", "1").status == 201
+        number = ids(leader)[leader.name]
+        gate = gates[cluster.members.index(leader)]
+        gate.removal = pb.encode_conf_change(
+            ConfChange(0, ConfChangeType.REMOVE_NODE, int(number, 16))
+        )[2:]
+        assert send(leader, "DELETE", f"/{number}").status == 204
+        assert gate.passed.is_set()
+        time.sleep(2.5)
+        assert leader.running
+        assert leader.name in ids(other)
+        gate.released.set()
+        assert leader.wait(within_s=20) == 0
+        eventually(lambda: other.put("/after", "1", timeout_s=2).status == 201, within_s=15)
+        assert list(ids(other)) == [other.name]
 
 
 def test_refusals(tmp_path):
