@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 
 import pytest
 
@@ -23,6 +24,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A shell's background job ignores SIGINT, and so would every process a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = config.getoption("--seed")
     # xdist workers inherit the controller's options, so all of them get the same number.
     config.option.seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed

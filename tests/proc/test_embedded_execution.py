@@ -180,9 +180,11 @@ def test_a_flood_is_bounded(tmp_path):
         async with Bench(tmp_path, journal_bytes_max=200_000) as bench:
             await bench.run(
                 "a.service",
-                "[Service]\nExecStart=/bin/sh -c 'seq 1 60000; echo end; exec sleep 99'\n",
+                "[Service]\nExecStart=/bin/sh -c "
+                f"'seq 1 60000; echo end; touch {tmp_path}/written; exec sleep 99'\n",
             )
             await eventually_true(lambda: _size(bench), "the flood arrives")
+            await eventually_true(lambda: _exists(tmp_path / "written"), "all of it is written")
             await bench.manager.stop("a.service")
             await bench.reach("a.service", "dead")
             return await bench.output("a.service")
@@ -192,6 +194,10 @@ def test_a_flood_is_bounded(tmp_path):
     assert sum(file.stat().st_size for file in files) <= 200_000
     assert any(line.startswith("Suppressed ") for line in lines)
     assert not any(line == str(output.LINES_MAX + 1) for line in lines)
+
+
+async def _exists(path):
+    return path.exists()
 
 
 async def _size(bench):
