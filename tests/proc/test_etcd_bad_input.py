@@ -46,11 +46,11 @@ COMMAND_LINES = [
         f"{CHOOSE}{SEE}",
     ),
     (
-        ["--discovery=http://h:1/t"],
+        ["--experimental-v3demo"],
         1,
-        "C | etcdmain: -discovery=http://h:1/t is not available in this version",
+        "C | etcdmain: -experimental-v3demo=true is not available in this version",
     ),
-    (["--proxy=on"], 1, "C | etcdmain: -proxy=on is not available in this version"),
+    (["--enable-pprof"], 1, "C | etcdmain: -enable-pprof=true is not available in this version"),
     (
         ["--name=a", "--initial-cluster=a=foo"],
         1,
