@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from coreos_py.cluster import proctree
 from tests.support.fleet_procs import FleetMachine
 from tests.support.procs import EtcdCluster, command, environment, eventually, http_request
 
@@ -77,7 +78,7 @@ def _left_over(machine):
 
 
 def _lives(pid):
-    return Path(f"/proc/{pid}").exists()
+    return bool(proctree.start_time(pid))  # an orphan's zombie waits for a slow init
 
 
 def start_webs(machine, tmp_path, *numbers):
