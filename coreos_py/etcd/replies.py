@@ -62,7 +62,9 @@ def store_error(error: StoreError, *, headers: bytes = b"") -> Response:
 
 def redirect(location: str, *, method: str) -> Response:
     """301, as Go's mux answers an unclean path; only GET gets a body."""
-    headers = f"Location: {location}\r\n".encode("utf-8", "surrogateescape")
+    raw = location.encode("utf-8", "surrogateescape")
+    ascii_only = "".join(chr(byte) if byte < 0x80 else f"%{byte:02x}" for byte in raw)
+    headers = f"Location: {ascii_only}\r\n".encode()
     if method not in ("GET", "HEAD"):
         return Response(301, headers)
     headers = b"Content-Type: text/html; charset=utf-8\r\n" + headers
