@@ -84,6 +84,7 @@ class Config(NamedTuple):
     listen_client_urls: tuple[str, ...] = ()
     max_snapshots: int = 5
     max_wals: int = 5
+    quorum_read: str = "log"
     cors: tuple[str, ...] = ()
     advertise_peer_urls: tuple[str, ...] = ()
     advertise_client_urls: tuple[str, ...] = ()
@@ -191,6 +192,7 @@ def _build(values: Values, urls: Mapping[str, tuple[str, ...]], lines: tuple[Lin
         discovery_srv=values["discovery-srv"],
         proxy=_proxy(values),
         strict_reconfig_check=values["strict-reconfig-check"],
+        quorum_read=values["quorum-read"],
         force_new_cluster=values["force-new-cluster"],
         client_tls=_tls(values, ""),
         peer_tls=_tls(values, "peer-"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from coreos_py.etcd.disk import Disk
+    from coreos_py.etcd.reads import ReadQueue
     from coreos_py.raft.node import RawNode
     from coreos_py.raft.types import Entry, Message, Ready, Snapshot, SoftState
 
@@ -44,8 +45,10 @@ class Driver:
         *,
         loop: asyncio.AbstractEventLoop,
         fatal: Callable[[Exception], None],
+        reads: ReadQueue | None = None,
     ) -> None:
         self.node = node
+        self._reads = reads
         self._disk = disk
         self._machine = machine
         self._loop = loop
@@ -108,6 +111,8 @@ class Driver:
         node = self.node
         if (self._proposals or self._conf_proposals) and node.leader:
             self._hand_over()
+        if self._reads is not None:
+            self._reads.ask()
         messages = node.early_messages()
         if messages:
             self._machine.send(messages)
@@ -137,6 +142,8 @@ class Driver:
     def _begin(self, ready: Ready) -> None:
         """Start on a Ready; it stays `_out` if it has to wait for the disk."""
         machine = self._machine
+        if ready.read_states and self._reads is not None:
+            self._reads.confirm(ready.read_states)
         if ready.soft_state is not None:
             self.prune()
             machine.role_changed(ready.soft_state)

@@ -77,7 +77,7 @@ class KeysAPI:
                     parsed = parsed._replace(id=server.next_id(), method="QGET")
                     self._requests.received["QGET"] += 1
                     reply = KeyReply(self, parsed, extra)
-                    self._submit(parsed, reply)
+                    server.read(parsed, reply)
                     return reply
                 if parsed.wait:
                     return self._watch(parsed, extra)

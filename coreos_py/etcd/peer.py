@@ -217,6 +217,7 @@ class Peer:
         self.picker = URLPicker(urls)
         self._pipeline = Pipeline(hub, number, picker=self.picker, status=self.status, stats=stats)
         self._writers: dict[StreamKind, StreamWriter] = {}
+        self.reads_by_index = False
         self._readers = [
             StreamReader(hub, kind, number, picker=self.picker, status=self.status)
             for kind in StreamKind
@@ -256,8 +257,12 @@ class Peer:
         if message.type == MsgType.SNAP:
             self._hub.on_snapshot_sent(self._number, ok=False)
 
-    def attach(self, kind: StreamKind, pending: Pending) -> None:
-        """The peer has dialled a stream; an older one of the same kind is closed."""
+    def attach(self, kind: StreamKind, pending: Pending, *, reads_by_index: bool) -> None:
+        """The peer has dialled a stream; an older one of the same kind is closed.
+
+        `reads_by_index`: it is a program that answers read rounds.
+        """
+        self.reads_by_index = reads_by_index
         old = self._writers.get(kind)
         if old is not None:
             old.close()

@@ -19,6 +19,7 @@ from coreos_py.etcd.disk import Disk
 from coreos_py.etcd.driver import Driver
 from coreos_py.etcd.membership import Member, MembershipError
 from coreos_py.etcd.metrics import Requests, server_histogram
+from coreos_py.etcd.reads import ReadQueue
 from coreos_py.etcd.snapshots import SnapshotKeeper
 from coreos_py.etcd.stats import CANDIDATE, FOLLOWER, LEADER, LeaderStats, ServerStats
 from coreos_py.etcd.version import downgrade
@@ -102,7 +103,15 @@ class Server:
         self.exit_with = exit_with
         self._disk = Disk(started.wal, started.snapshotter, loop=loop, on_failure=self._fatal)
         self.node = started.node
-        self._driver = Driver(started.node, self._disk, self, loop=loop, fatal=self._fatal)
+        self._reads = ReadQueue(
+            started.node,
+            serve=self._serve_read,
+            redo=self._read_through_log,
+            age_max_s=config.election_ms / 1000,
+        )
+        self._driver = Driver(
+            started.node, self._disk, self, loop=loop, fatal=self._fatal, reads=self._reads
+        )
         self._applier = Applier(started.store, started.cluster, notice=self._notice)
         self._snapshots = SnapshotKeeper(
             started.node,
@@ -158,7 +167,7 @@ class Server:
             task.cancel()
         self.transport.stop()
         waiters, self._waiters = self._waiters, {}
-        for waiter in waiters.values():
+        for waiter in (*waiters.values(), *self._reads.drain()):
             waiter.done(None, StoreError(RAFT_INTERNAL, STOPPED))
         try:
             self._disk.close()
@@ -212,6 +221,31 @@ class Server:
         if not self._sweeping:
             self._start_sweeping()
         self._driver.propose(data)
+
+    def read(self, request: Request, waiter: Waiter) -> None:
+        """Answer a QGET that sees every write answered before it, by the cheapest safe way."""
+        if (
+            self.config.quorum_read == "index"
+            and self.node.role == Role.LEADER
+            and self.transport.reads_by_index
+        ):
+            self._reads.add(waiter)
+            self._driver.kick()
+        else:
+            self.submit(request, waiter)
+
+    def _read_through_log(self, waiter: Waiter) -> None:
+        assert waiter.request is not None
+        self.submit(waiter.request, waiter)
+
+    def _serve_read(self, waiter: Waiter) -> None:
+        assert waiter.request is not None
+        try:
+            event = self._applier.apply(waiter.request, now_ns=time_ns())
+        except StoreError as error:
+            waiter.done(None, error)
+        else:
+            waiter.done(event, None)
 
     async def propose_and_wait(self, request: Request) -> None:
         """The same for a task; raises what the request failed with."""
@@ -459,6 +493,7 @@ class Server:
 
     def turn_done(self) -> None:
         """Nothing is left to do for now: see whether it is time for a snapshot."""
+        self._reads.serve(self.index)
         self._snapshots.maybe_start(self.index)
 
     def _refuse_downgrade(self) -> None:

@@ -139,6 +139,13 @@ TABLE: tuple[Setting, ...] = (
     ),
     _flag("max-snapshots", UINT, "5", MEMBER, help="snapshot files to keep, 0 for all"),
     _flag("max-wals", UINT, "5", MEMBER, help="log files to keep, 0 for all"),
+    _flag(
+        "quorum-read",
+        choice("log", "index"),
+        "log",
+        MEMBER,
+        help="how quorum reads are ordered; index is cheaper",
+    ),
     _flag("cors", ORIGINS, "", MEMBER, help="origins whose scripts may call, or *"),
     _flag(
         "initial-advertise-peer-urls",

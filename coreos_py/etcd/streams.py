@@ -19,6 +19,7 @@ from coreos_py.etcd.rafthttp_codec import (
     MsgAppDecoder,
     MsgAppEncoder,
 )
+from coreos_py.etcd.reads import CAPABILITY, CAPABILITY_HEADER
 from coreos_py.http.client import TransportError
 from coreos_py.http.url import parse_endpoint
 
@@ -227,4 +228,5 @@ def request_headers(
         ("X-Min-Cluster-Version", version.MIN_CLUSTER),
         ("X-Etcd-Cluster-ID", f"{cluster_id:x}"),
         ("X-PeerURLs", ",".join(peer_urls)),
+        (CAPABILITY_HEADER, CAPABILITY),
     ]

@@ -17,6 +17,7 @@ from coreos_py.etcd.membership import parse_id
 from coreos_py.etcd.pb import decode_message
 from coreos_py.etcd.peer import Peer, Remote
 from coreos_py.etcd.probe import Prober
+from coreos_py.etcd.reads import CAPABILITY, CAPABILITY_HEADER
 from coreos_py.etcd.streams import CLUSTER_MISMATCH, INCOMPATIBLE, StreamKind, request_headers
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
@@ -140,6 +141,11 @@ class Transport:
         active_s = peer.status.active_since_s if peer is not None else None
         return active_s is not None and active_s < since_s
 
+    @property
+    def reads_by_index(self) -> bool:
+        """Whether every peer was last heard of as one that answers read rounds."""
+        return all(peer.reads_by_index for peer in self._peers.values())
+
     def headers(self) -> list[tuple[str, str]]:
         """What a request to a peer says about us."""
         return self._headers
@@ -245,7 +251,8 @@ class Transport:
             return replies.text_error(412, "to field mismatch", headers=headers)
         pending = Pending()
         pending.start(200, headers)
-        peer.attach(StreamKind(word), pending)
+        capable = CAPABILITY in request.get(CAPABILITY_HEADER).split(",")
+        peer.attach(StreamKind(word), pending, reads_by_index=capable)
         return pending
 
     def _stranger(self, request: Request, number: int) -> Response:

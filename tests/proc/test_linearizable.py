@@ -88,8 +88,12 @@ def judge(ops: list[Op]) -> list[str]:
 
 
 @pytest.mark.timeout(180)
-def test_history_under_kills_and_pauses_is_linearizable(tmp_path: Path, rng: random.Random):
-    with EtcdCluster(tmp_path, 3, flags=FLAGS) as cluster:
+@pytest.mark.parametrize("reads", ["log", "index"])
+def test_history_under_kills_and_pauses_is_linearizable(
+    tmp_path: Path, rng: random.Random, reads: str
+):
+    flags = [*FLAGS, f"--quorum-read={reads}"]
+    with EtcdCluster(tmp_path, 3, flags=flags) as cluster:
         recorder = Recorder([member.client_url for member in cluster.members], rng=rng)
         recorder.start()
         try:
