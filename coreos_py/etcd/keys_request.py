@@ -240,10 +240,10 @@ def _parse_query(data: bytes) -> Form:
                 key, _, text = pair.partition("=")
                 form.setdefault(key, text)
         return form
+    if b";" in data:  # told before any bad escape, wherever the two stand
+        raise StoreError(INVALID_FORM, "invalid semicolon separator in query")
     form = {}
     for raw in data.split(b"&"):
-        if b";" in raw:
-            raise StoreError(INVALID_FORM, "invalid semicolon separator in query")
         if raw:
             name, _, value = raw.partition(b"=")
             form.setdefault(_unquote(name), _unquote(value))

@@ -78,6 +78,7 @@ REFUSED = [
     ("PUT", {"body": b"a=%41%4"}, 210, 'invalid URL escape "%4"'),
     ("GET", {"query": b"x=1;y=2"}, 210, "invalid semicolon separator in query"),
     ("PUT", {"body": b"value=a;b"}, 210, "invalid semicolon separator in query"),
+    ("PUT", {"query": b"v=%zz&w=1;2"}, 210, "invalid semicolon separator in query"),
     ("PUT", {"body": b"v=%zz;", "query": b"%"}, 210, "invalid semicolon separator in query"),
     (
         "PUT",
