@@ -22,7 +22,6 @@ CATCH_UP_ENTRIES = 5_000
 
 # Feature of a later release -> the flags that ask for it and the value that does not.
 _LATER = (
-    ("proxy", "off"),
     ("experimental-v3demo", False),
     ("enable-pprof", False),
 )
@@ -104,6 +103,11 @@ class Config(NamedTuple):
     debug: bool = False
     log_package_levels: str = ""
     lines: tuple[Line, ...] = ()
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether a new process is to be a proxy."""
+        return self.proxy.mode != "off"
 
     @property
     def member_dir(self) -> str:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.base.golog import NOTICE
-from coreos_py.etcd import bootstrap, datadir, housekeeping, replies, version
+from coreos_py.etcd import bootstrap, datadir, housekeeping, proxy_daemon, replies, version
 from coreos_py.etcd.client_api import BODY_BYTES_MAX, ClientAPI
+from coreos_py.etcd.discovery import ClusterFull, JoinFailed
 from coreos_py.etcd.peer_api import SNAPSHOT_BYTES_MAX, STREAM_BACKLOG_BYTES_MAX, PeerAPI
 from coreos_py.etcd.process import (
     Process,
@@ -40,32 +41,49 @@ log = logging.getLogger("etcdmain")
 
 
 def run(config: Config) -> int:
-    """Serve until told to stop; the exit status. CoreosError if the member cannot start."""
+    """Serve until told to stop; the exit status. CoreosError if the process cannot start."""
     log.info("etcd Version: %s", version.SERVER)
     log.info("Git SHA: %s", version.GIT_SHA)
     log.info("Python Version: %s", platform.python_version())
     log.info("OS/Arch: %s/%s", sys.platform, platform.machine())
     kind = datadir.identify(config.data_dir, log=log.log)
-    if kind is datadir.DirKind.PROXY:
-        raise CoreosError(
-            f"{config.data_dir} belongs to a proxy, which is not available in this version"
-        )
-    if kind is datadir.DirKind.MEMBER:
+    if kind is not datadir.DirKind.EMPTY:
         text = "the server is already initialized as %s before, starting as etcd %s..."
         log.log(NOTICE, text, kind, kind)
-    return asyncio.run(_main(config))
+    return asyncio.run(_main(config, kind))
 
 
-async def _main(config: Config) -> int:
+async def _main(config: Config, kind: datadir.DirKind) -> int:
     process = Process()
     try:
         process.handle_signals()
+        if kind is datadir.DirKind.EMPTY:
+            status = None if config.is_proxy else await _try_member(config, process)
+            return await proxy_daemon.run(config, process) if status is None else status
+        if kind is datadir.DirKind.PROXY:
+            return await proxy_daemon.run(config, process)
+        return await _member(config, process)
+    finally:
+        process.close()
+
+
+async def _member(config: Config, process: Process) -> int:
+    try:
         return await Life(config, process).run()
     except CoreosError:
         await process.give_up()
         raise
-    finally:
-        process.close()
+
+
+async def _try_member(config: Config, process: Process) -> int | None:
+    """None if there is no place for us in the cluster, and a proxy is to do instead."""
+    try:
+        return await _member(config, process)
+    except JoinFailed as error:
+        if config.discovery_fallback != "proxy" or not isinstance(error.reason, ClusterFull):
+            raise
+        log.log(NOTICE, "discovery cluster full, falling back to proxy")
+        return None
 
 
 class Life:

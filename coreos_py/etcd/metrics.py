@@ -43,14 +43,19 @@ class Histogram:
 
     def lines(self, name: str, text: str) -> Iterator[str]:
         """The histogram as Prometheus reads it."""
-        yield from _head(name, "histogram", text)
+        yield from head(name, "histogram", text)
+        yield from self.samples(name)
+
+    def samples(self, name: str, *, label: str = "") -> Iterator[str]:
+        """The same without its description; `label` as `method="GET"`."""
         total = 0
+        first, whole = (f"{label},", f"{{{label}}}") if label else ("", "")
         for bound, count in zip([*self._bounds, None], self._counts, strict=True):
             total += count
-            label = "+Inf" if bound is None else f"{bound:g}"
-            yield f'{name}_bucket{{le="{label}"}} {total}'
-        yield f"{name}_sum {self._sum}"
-        yield f"{name}_count {total}"
+            limit = "+Inf" if bound is None else f"{bound:g}"
+            yield f'{name}_bucket{{{first}le="{limit}"}} {total}'
+        yield f"{name}_sum{whole} {self._sum}"
+        yield f"{name}_count{whole} {total}"
 
 
 class Requests:
@@ -69,10 +74,10 @@ class Requests:
 
     def lines(self) -> Iterator[str]:
         """The counters as Prometheus reads them."""
-        yield from _head("etcd_http_received_total", "counter", "Requests to keys.")
+        yield from head("etcd_http_received_total", "counter", "Requests to keys.")
         for method, count in self.received.items():
             yield f'etcd_http_received_total{{method="{method}"}} {count}'
-        yield from _head("etcd_http_failed_total", "counter", "Refused requests to keys.")
+        yield from head("etcd_http_failed_total", "counter", "Refused requests to keys.")
         for (method, status), count in sorted(self.failed.items()):
             yield f'etcd_http_failed_total{{method="{method}",code="{status}"}} {count}'
         yield from _one("etcd_store_watch_requests_total", "counter", self.watches, "Watches.")
@@ -102,22 +107,23 @@ def _lines(server: Server) -> Iterator[str]:
     yield from _one("etcd_server_proposal_failed_total", "counter", failed, "Lost proposals.")
     last = server.node.storage.last_index
     yield from _one("etcd_wal_last_index_saved", "gauge", last, "Last index in the log.")
-    yield from _process_lines()
+    yield from process_lines()
 
 
 def _store_lines(server: Server) -> Iterator[str]:
     stats = server.store.stats
-    yield from _head("etcd_store_reads_total", "counter", "Reads of this member's store.")
+    yield from head("etcd_store_reads_total", "counter", "Reads of this member's store.")
     for action, name in _READS:
         yield f'etcd_store_reads_total{{action="{action}"}} {getattr(stats, name)}'
-    yield from _head("etcd_store_writes_total", "counter", "Writes seen by this member.")
+    yield from head("etcd_store_writes_total", "counter", "Writes seen by this member.")
     for action, name in _WRITES:
         yield f'etcd_store_writes_total{{action="{action}"}} {getattr(stats, name)}'
     yield from _one("etcd_store_expires_total", "counter", stats.expire_count, "Expired keys.")
     yield from _one("etcd_store_watchers", "gauge", server.store.watcher_count, "Live watchers.")
 
 
-def _process_lines() -> Iterator[str]:
+def process_lines() -> Iterator[str]:
+    """What every process tells of itself."""
     fds = len(os.listdir("/proc/self/fd"))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield from _one("etcd_server_file_descriptors_used_total", "gauge", fds, "Open descriptors.")
@@ -130,11 +136,12 @@ def _process_lines() -> Iterator[str]:
 
 
 def _one(name: str, kind: str, value: float, text: str) -> Iterator[str]:
-    yield from _head(name, kind, text)
+    yield from head(name, kind, text)
     yield f"{name} {value}"
 
 
-def _head(name: str, kind: str, text: str) -> Iterator[str]:
+def head(name: str, kind: str, text: str) -> Iterator[str]:
+    """What a metric is."""
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
 

@@ -35,7 +35,7 @@ class AsyncHTTPClient:
         self,
         *,
         tls: ssl.SSLContext | None = None,
-        connect_timeout_s: float = 10.0,
+        connect_timeout_s: float | None = 10.0,
         write_timeout_s: float | None = None,
         idle_max: int = 16,
         body_max: int = 1 << 30,

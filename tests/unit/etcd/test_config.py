@@ -134,7 +134,6 @@ def test_bad_environment_names_the_variable():
 
 
 LATER = [
-    "-proxy=on",
     "-experimental-v3demo",
     "-enable-pprof",
 ]
