@@ -201,3 +201,50 @@ def test_terminated_by_signal_after_closing_the_log(tmp_path):
         assert "received terminated signal, shutting down..." in member.log_text()
         cluster.start()
         assert member.value("/k") == "v"
+
+
+def raft_index_of_quorum_reads(member: EtcdProcess, count: int) -> int:
+    """By how much the log grows while `count` quorum reads are answered."""
+    before = int(member.get("/alive", "quorum=true").headers["X-Raft-Index"])
+    for _ in range(count):
+        reply = member.get("/alive", "quorum=true")
+        assert reply.status == 200
+    return int(reply.headers["X-Raft-Index"]) - before
+
+
+def test_quorum_reads_by_index_leave_the_log_alone(tmp_path):
+    flags = ("--heartbeat-interval=100", "--election-timeout=1000", "--quorum-read=index")
+    with EtcdCluster(tmp_path, 3, flags=flags) as cluster:
+        leader, (follower, other) = cluster.leader(), cluster.followers()
+        eventually(lambda: accepts_writes(cluster), within_s=10)
+        reads = 40
+        assert raft_index_of_quorum_reads(leader, reads) < reads // 2  # the leader's SYNC entries
+        assert raft_index_of_quorum_reads(follower, reads) >= reads
+        assert leader.get("/none", "quorum=true").status == 404
+        follower.kill9()
+        assert raft_index_of_quorum_reads(leader, reads) < reads // 2
+        other.pause()
+        assert leader.get("/alive", "quorum=true", timeout_s=30).status == 500
+        assert leader.get("/alive").status == 200
+        other.resume()
+        eventually(lambda: accepts_writes(cluster), within_s=10)
+        assert raft_index_of_quorum_reads(cluster.leader(), reads) < reads // 2
+
+
+def test_no_read_is_answered_before_what_was_known_to_be_committed(tmp_path):
+    """The first answer a restarted follower gives, alone, has all that it had applied."""
+    with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        for number in range(300):
+            assert leader.put(f"/n/{number % 10}", str(number)).status in (200, 201)
+        eventually(lambda: follower.value("/n/9") == "299", within_s=5)
+        time.sleep(0.3)  # the commit index has reached the follower's log
+        for member in cluster.members:
+            member.kill9()
+        for _ in range(3):
+            follower.start()
+            body = eventually(lambda: follower.get("/n", "recursive=true"), within_s=10)
+            assert body.status == 200
+            found = sorted(int(node["value"]) for node in body.json()["node"]["nodes"])
+            assert found == list(range(290, 300))
+            follower.kill9()
