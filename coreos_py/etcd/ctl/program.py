@@ -48,6 +48,14 @@ SETTINGS = (
         metavar="URL,...",
     ),
     Setting(
+        "discovery-srv",
+        STRING,
+        env="ETCDCTL_DISCOVERY_SRV",
+        aliases=("D",),
+        help="domain whose SRV records name the endpoints",
+        metavar="DOMAIN",
+    ),
+    Setting(
         "cert-file",
         STRING,
         env="ETCDCTL_CERT_FILE",

@@ -101,9 +101,22 @@ def close_clients() -> None:
 def endpoints(call: Call) -> list[str]:
     """The endpoints asked for, `http://` added where a scheme is missing."""
     settings = call.settings
+    if settings["discovery-srv"]:
+        found = _discovered(settings["discovery-srv"])
+        if found:
+            return found
     text = settings["endpoints"] or settings["endpoint"] or settings["peers"] or DEFAULT_ENDPOINTS
     items = [item.strip() for item in text.split(",")]
     return [item if "://" in item else f"http://{item}" for item in items if item]
+
+
+def _discovered(domain: str) -> list[str]:
+    from coreos_py.etcd import dns, srv
+
+    try:
+        return srv.client_endpoints(domain, dns.system_resolver())
+    except CoreosError as err:
+        raise Fatal(EXIT_BAD_ARGS, f"{err}\n") from None
 
 
 def limit(call: Call, client: Etcd) -> None:
