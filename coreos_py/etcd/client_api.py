@@ -15,6 +15,8 @@ from coreos_py.etcd.auth.gate import Gate
 from coreos_py.etcd.auth.passwords import Passwords
 from coreos_py.etcd.keys_api import KeysAPI
 from coreos_py.etcd.members_api import MembersAPI
+from coreos_py.etcd.snapshot_api import PATH as SNAPSHOT_PATH
+from coreos_py.etcd.snapshot_api import SnapshotAPI
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response, encode_headers
 from coreos_py.http.url import escape_path
@@ -37,6 +39,7 @@ class ClientAPI:
         self._members = MembersAPI(server, gate)
         self._auth = AuthAPI(server, gate, passwords)
         self._admin = AdminAPI(server)
+        self._snapshots = SnapshotAPI(server, gate)
 
     def handle(self, request: Request) -> Response | Pending:
         """One request of a client."""
@@ -88,6 +91,8 @@ class ClientAPI:
             return self._members.handle(request, path, extra=extra)
         if path.startswith("/v2/auth/"):
             return self._auth.handle(request, path, extra=extra)
+        if path == SNAPSHOT_PATH:
+            return self._snapshots.handle(request, query=query, extra=extra)
         return self._admin.handle(request, path, extra=extra)
 
 

@@ -44,7 +44,7 @@ class Snapshotter:
             # etcd 2.3.8 gives these files 0666 less the umask.
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
             try:
-                for part in _envelope(blocks, snapshot):
+                for part in envelope(blocks, snapshot):
                     write_all(fd, part)
                 os.fsync(fd)
             finally:
@@ -100,7 +100,7 @@ class Snapshotter:
             self._log(logging.ERROR, f"failed to remove snapshot file {files.failure(path, error)}")
 
 
-def _envelope(blocks: list[bytes], snapshot: Snapshot) -> list[bytes]:
+def envelope(blocks: list[bytes], snapshot: Snapshot) -> list[bytes]:
     """snappb.snapshot around raftpb.Snapshot, in pieces so that the data is never copied."""
     size = sum(map(len, blocks))
     meta = pb.encode_snapshot_meta(snapshot.meta)
@@ -127,16 +127,16 @@ def read_snapshot(path: str) -> Snapshot:
     finally:
         os.close(fd)
     try:
-        envelope = pb.decode_snap_file(content)
-        if not envelope.data or not envelope.crc:
+        outer = pb.decode_snap_file(content)
+        if not outer.data or not outer.crc:
             raise Corrupt(path, 0, "unexpected empty snapshot")
-        if crc32c(envelope.data, 0) != envelope.crc:
+        if crc32c(outer.data, 0) != outer.crc:
             raise Corrupt(path, 0, "crc mismatch")
-        head = _envelope_head(envelope.crc, len(envelope.data))
-        if len(head) + len(envelope.data) != len(content) or not content.startswith(head):
+        head = _envelope_head(outer.crc, len(outer.data))
+        if len(head) + len(outer.data) != len(content) or not content.startswith(head):
             raise Corrupt(path, 0, "malformed envelope")
         del content
-        snapshot = pb.decode_snapshot(envelope.data)
+        snapshot = pb.decode_snapshot(outer.data)
     except WireError as error:
         raise Corrupt(path, 0, str(error)) from None
     if not snapshot.meta.index:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from coreos_py.etcdclient.calls import Call
     from coreos_py.etcdclient.model import Member, Result
+    from coreos_py.http.client import ReplyStream
     from coreos_py.http.reply import Reply
     from coreos_py.http.url import Endpoint
 
@@ -107,6 +108,32 @@ class Etcd:
             if problem is None:
                 self._endpoints.pin(endpoint)
                 return reply
+            errors.append(problem)
+        raise ClusterUnavailable(errors)
+
+    def download(self, call: Call) -> ReplyStream:
+        """Send one call to the first endpoint that answers, and leave the body to be read."""
+        errors: list[str] = []
+        for endpoint in self._endpoints.order():
+            target = endpoint.path + call.target
+            if self._trace is not None:
+                self._trace(call, endpoint, target)
+            limit = None if self._timeout_s is None else monotonic() + self._timeout_s
+            try:
+                stream = self.http.stream(
+                    call.method,
+                    endpoint,
+                    target,
+                    headers=(*call.headers, *self._auth),
+                    header_deadline=limit,
+                )
+            except TransportError as exc:
+                errors.append(str(exc))
+                continue
+            problem = failure(endpoint, stream.status)
+            if problem is None:
+                return stream
+            stream.close()
             errors.append(problem)
         raise ClusterUnavailable(errors)
 

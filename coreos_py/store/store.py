@@ -92,6 +92,10 @@ class Store:
         node = self._nodes.get(path)
         return node if type(node) is File else None
 
+    def all_nodes(self) -> list[File | Directory]:
+        """Everything there is, hidden or not, parents before what is in them."""
+        return [self._nodes[key] for key in sorted(self._nodes)]
+
     def watch(
         self,
         path: str,

@@ -230,3 +230,43 @@ def test_debians_backup_of_our_data_dir(tmp_path: Path, snapshot_count: int):
     assert done.returncode == 1
     assert "its records are padded, as etcd 3 writes them" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_our_cluster_restored_from_debians_snapshot(tmp_path: Path):
+    assert ETCD is not None
+    ports = free_ports(4)
+    theirs, ours = (
+        EtcdProcess(
+            name,
+            tmp_path,
+            client_port=client,
+            peer_port=peer,
+            initial_cluster=f"{name}=http://127.0.0.1:{peer}",
+            flags=flags,
+            argv=argv,
+        )
+        for name, client, peer, flags, argv in (
+            ("theirs", *ports[:2], ["--enable-v2", "--snapshot-count=5"], [ETCD]),
+            ("ours", *ports[2:], [], None),
+        )
+    )
+    theirs.start()
+    try:
+        eventually(lambda: theirs.put("/k", "v").status < 300, within_s=20, logs=[theirs])
+        for number in range(12):
+            assert theirs.put(f"/k{number}", f"v{number}").status == 201
+        (newest, *_) = eventually(lambda: sorted(theirs.snap_dir.glob("*.snap")), within_s=10)
+    finally:
+        theirs.close()
+    words = ["--name=ours", f"--data-dir={ours.data_dir}"]
+    words += [f"--initial-cluster=ours={ours.peer_url}"]
+    words += [f"--initial-advertise-peer-urls={ours.peer_url}"]
+    done = ours_command("etcdctl", "snapshot", "restore", str(newest), *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    ours.start()
+    try:
+        ours.wait_ready()
+        assert ours.value("/k") == "v"
+        assert ours.request("GET", "/version").json()["etcdcluster"] == "2.3.0"
+    finally:
+        ours.close()

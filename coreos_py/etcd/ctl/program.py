@@ -19,6 +19,7 @@ VERSION = "2.3.8"  # of the program whose behaviour this is; scripts compare it
 
 _KEYS = "coreos_py.etcd.ctl.keys"
 _WATCH = "coreos_py.etcd.ctl.watch"
+_SNAPSHOT = "coreos_py.etcd.ctl.snapshot"
 _MEMBERS = "coreos_py.etcd.ctl.members"
 _USER = "coreos_py.etcd.ctl.user"
 _ROLE = "coreos_py.etcd.ctl.role"
@@ -111,6 +112,48 @@ _MEMBER_COMMANDS = (
         f"{_MEMBERS}:update",
         args="<memberID> <peerURLs>",
         help="change the peer URLs of a member",
+    ),
+)
+
+_SNAPSHOT_COMMANDS = (
+    Command(
+        "save",
+        f"{_SNAPSHOT}:save",
+        args="<file>",
+        help="save one consistent copy of a running cluster's keys",
+        settings=(Setting("local", BOOL, help="what one member has, without asking a majority"),),
+    ),
+    Command("status", f"{_SNAPSHOT}:status", args="<file>", help="check a copy and tell about it"),
+    Command(
+        "restore",
+        f"{_SNAPSHOT}:restore",
+        args="<file>",
+        help="make a member's data directory from a copy",
+        settings=(
+            Setting("name", STRING, "default", help="name of the member"),
+            Setting("data-dir", STRING, help="what to make (NAME.etcd)", metavar="DIR"),
+            Setting("wal-dir", STRING, help="where to put the log, if elsewhere", metavar="DIR"),
+            Setting(
+                "initial-cluster",
+                STRING,
+                "default=http://localhost:2380",
+                help="the members of the new cluster",
+                metavar="NAME=URL,...",
+            ),
+            Setting(
+                "initial-cluster-token",
+                STRING,
+                "etcd-cluster",
+                help="keeps clusters restored from one copy apart",
+            ),
+            Setting(
+                "initial-advertise-peer-urls",
+                STRING,
+                "http://localhost:2380",
+                help="peer URLs of the member",
+                metavar="URL,...",
+            ),
+        ),
     ),
 )
 
@@ -290,6 +333,7 @@ COMMANDS = (
         settings=(_AFTER, Setting("recursive", BOOL, help="watch all that is below it too")),
     ),
     Command("member", help="list, add, remove and update members", commands=_MEMBER_COMMANDS),
+    Command("snapshot", help="copies of a running cluster", commands=_SNAPSHOT_COMMANDS),
     Command("user", help="who may log in, and in which roles", commands=_USER_COMMANDS),
     Command("role", help="what a role may read and write", commands=_ROLE_COMMANDS),
     Command("auth", help="whether credentials are asked for", commands=_AUTH_COMMANDS),
