@@ -30,7 +30,7 @@ class Daemon:
         shutil.copy(archive, self.path)
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(home / "notify"))
-        self.notify.settimeout(20)
+        self.notify.settimeout(60)
         self.log = (home / "log").open("w+b")
         self.process = subprocess.Popen(
             [self.path, "--cache-dir", home / "cache", *words],
