@@ -36,11 +36,12 @@ class CreationError(Exception):
 
 def create_units(session: Session) -> bool:
     """Create what is missing and wait until it is there; False, with a message, on failure."""
-    created = []
+    created: list[str] = []
     try:
+        known = _known_units(session)
         for argument in map(with_type, session.args):
             name = unit_name(argument)
-            if not _must_create(session, argument, name):
+            if name in created or not _must_create(session, argument, known.get(name)):
                 continue
             _create(session, name, _find_text(session, argument, name))
             created.append(name)
@@ -56,13 +57,18 @@ def create_units(session: Session) -> bool:
     return not failures
 
 
-def _must_create(session: Session, argument: str, name: str) -> bool:
+def _known_units(session: Session) -> dict[str, Unit]:
+    names = [unit_name(with_type(argument)) for argument in session.args]
     try:
-        known = session.client.unit(name)
+        return session.lookup(names)
     except APIError as err:
-        raise CreationError(f"error retrieving Unit({name}) from Registry: {err}") from None
+        raise CreationError(f"error retrieving Unit({names[0]}) from Registry: {err}") from None
+
+
+def _must_create(session: Session, argument: str, known: Unit | None) -> bool:
     if known is None:
         return True
+    name = known.name
     is_replacing = bool(session.flag("replace"))
     try:
         differs = _differs_locally(session, argument, known, is_replacing=is_replacing)
@@ -126,7 +132,7 @@ def _find_text(session: Session, path: str, name: str) -> UnitFile:
 def _find_template(session: Session, path: str, info: NameInfo) -> UnitFile:
     template = info.template
     try:
-        known = session.client.unit(template)
+        known = session.template(template)
     except APIError as err:
         text = f"error retrieving template Unit({template}) from Registry: {err}"
         raise CreationError(text) from None

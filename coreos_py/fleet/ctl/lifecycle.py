@@ -219,13 +219,15 @@ def _raise_to(session: Session, verb: str, state: str) -> list[Unit] | None:
     if not create_units(session):
         return None
     what = {"load": "loading", "start": "starting"}[verb]
+    names = list(map(unit_name, session.args))
+    try:
+        units = session.lookup(names)
+    except APIError as err:
+        complain(f"Error {what} units: error retrieving unit {names[0]} from registry: {err}")
+        return None
     triggered = []
-    for name in map(unit_name, session.args):
-        try:
-            unit = session.client.unit(name)
-        except APIError as err:
-            complain(f"Error {what} units: error retrieving unit {name} from registry: {err}")
-            return None
+    for name in dict.fromkeys(names):
+        unit = units.get(name)
         if unit is None:
             complain(f"Error {what} units: unable to find unit {name}")
             return None

@@ -17,14 +17,16 @@ from coreos_py.http.url import parse_endpoint
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from coreos_py.cli.program import Call
     from coreos_py.cli.settings import Values
-    from coreos_py.fleet.ctl.client import Machine
+    from coreos_py.fleet.ctl.client import Machine, Unit
 
 MACHINE_ID_PATH = "/etc/machine-id"
+# More units than this are asked for with one list.
+SINGLE_READS = 6
 
 
 class Fatal(CoreosError):
@@ -47,6 +49,7 @@ class Session:
         self.is_debug: bool = call.settings["debug"]
         self.client = make_client(call.settings, warn=self.warn)
         self._machines: dict[str, Machine] | None = None
+        self._templates: dict[str, Unit | None] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -57,6 +60,21 @@ class Session:
         if name not in self.flags:
             return None
         return self.flags[name]
+
+    def lookup(self, names: Iterable[str], *, fresh: bool = False) -> dict[str, Unit]:
+        """Return those of the units that exist; many are asked for with one list."""
+        wanted = list(dict.fromkeys(names))
+        if len(wanted) > SINGLE_READS:
+            known = {unit.name: unit for unit in self.client.units()}
+            return {name: known[name] for name in wanted if name in known}
+        found = {name: self.client.unit(name, fresh=fresh) for name in wanted}
+        return {name: unit for name, unit in found.items() if unit is not None}
+
+    def template(self, name: str) -> Unit | None:
+        """Return a template of the registry, asked for once."""
+        if name not in self._templates:
+            self._templates[name] = self.client.unit(name)
+        return self._templates[name]
 
     def machine(self, machine_id: str) -> Machine | None:
         """Return a machine from the list as it was when first needed."""

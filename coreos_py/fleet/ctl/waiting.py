@@ -23,8 +23,6 @@ _POLLS_S = (0.02, 0.03, 0.05, 0.05, 0.1, 0.1, 0.15)
 _POLL_MAX_S = 0.25
 # A unit still without a machine after this long deserves a word.
 _EXPLAIN_AFTER_S = 3.0
-# More units than this are asked for with one list.
-_SINGLE_READS = 6
 
 NEVER = -1
 FOREVER = 0
@@ -134,16 +132,11 @@ class _Pauses:
 
 def _fetch(session: Session, waiting: Iterable[str]) -> list[Unit]:
     """Return those of the units that can be read just now."""
-    names = list(waiting)
     try:
-        if len(names) > _SINGLE_READS:
-            wanted = set(names)
-            return [unit for unit in session.client.units() if unit.name in wanted]
-        found = [session.client.unit(name, fresh=True) for name in names]
+        return list(session.lookup(waiting, fresh=True).values())
     except APIError as err:
         session.debug(f"Retrying assertion of states. err: {err}")
         return []
-    return [unit for unit in found if unit is not None]
 
 
 def _arrival(session: Session, unit: Unit) -> str:
