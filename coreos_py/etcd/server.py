@@ -145,6 +145,8 @@ class Server:
         self._last_tick_s = self._tick_due_s = self._loop.time()
         self._tick()
         self._loop.call_later(SYNC_INTERVAL_S, self._sync)
+        if self.node.nodes == (self.id,):
+            self.node.campaign()  # the only voter has nobody to wait for
         self._driver.kick()
 
     def start_task(self, task: asyncio.Task[None]) -> None:
