@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DESCRIPTION = "fleetd keeps units running across the machines of a cluster."
+ABOUT = """\
+Settings come from the environment (FLEET_ and the setting's name in capitals), then from the
+configuration file; fleet.conf(5) lists them.
+"""
 UNAVAILABLE = "fleet server unable to communicate with etcd"
 BODY_MAX = 4 << 20
 _DRAIN_S = 0.5
@@ -56,7 +59,8 @@ PROGRAM = Fleetd(
     ),
     target="coreos_py.fleet.cmd_fleetd:serve",
     version=VERSION,
-    help=DESCRIPTION,
+    help="keeps units running across the machines of a cluster",
+    about=ABOUT,
 )
 
 
