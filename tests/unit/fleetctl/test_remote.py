@@ -201,4 +201,4 @@ def test_fd_forward_without_a_socket(tmp_path):
     assert run("fd-forward")[0] == 1
     code, _, err = run("fd-forward", str(tmp_path / "none"))
     assert code == 1
-    assert "No such file" in err
+    assert "no such file" in err.lower()
