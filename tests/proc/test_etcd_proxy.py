@@ -10,7 +10,16 @@ import time
 import pytest
 
 from tests.proc.test_etcd_watch import Watch
-from tests.support.procs import EtcdCluster, Process, command, eventually, free_ports, http_request
+from tests.support.certs import make_certs
+from tests.support.procs import (
+    EtcdCluster,
+    EtcdProcess,
+    Process,
+    command,
+    eventually,
+    free_ports,
+    http_request,
+)
 
 pytestmark = pytest.mark.proc
 
@@ -260,3 +269,46 @@ def test_many_clients_at_once(cluster, started, tmp_path):
     assert problems == []
     found = proxy.request("GET", "/v2/keys/many").json()["node"]["nodes"]
     assert sorted(node["value"] for node in found) == [f"{number}-19" for number in range(8)]
+
+
+def test_members_that_want_certificates(started, tmp_path):
+    certs = make_certs(tmp_path)
+    client_port, peer_port, tls_port = free_ports(3)
+    url = f"https://127.0.0.1:{tls_port}"
+    member = EtcdProcess(
+        "m",
+        tmp_path,
+        client_port=client_port,
+        peer_port=peer_port,
+        initial_cluster=f"m=http://127.0.0.1:{peer_port}",
+        flags=[
+            *FAST,
+            f"--listen-client-urls={url}",
+            f"--advertise-client-urls={url}",
+            f"--cert-file={certs.server_cert}",
+            f"--key-file={certs.server_key}",
+            f"--trusted-ca-file={certs.ca}",
+            "--client-cert-auth",
+        ],
+    )
+    started(member)
+    trusting = [
+        f"--initial-cluster=m={member.peer_url}",
+        f"--peer-trusted-ca-file={certs.ca}",
+        f"--peer-cert-file={certs.client_cert}",
+        f"--peer-key-file={certs.client_key}",
+    ]
+    proxy = started(Proxy("p", tmp_path, *trusting))
+    proxy.wait_ready()
+    assert proxy.endpoints() == [url]
+    reply = eventually(
+        lambda: proxy.request("PUT", "/v2/keys/t", body={"value": "1"}), within_s=10, logs=[proxy]
+    )
+    assert reply.status == 201
+    with Watch(proxy, "/t", "stream=true") as watch:
+        proxy.request("PUT", "/v2/keys/t", body={"value": "2"})
+        assert watch.event()["node"]["value"] == "2"
+    bare = started(Proxy("bare", tmp_path, trusting[0]))
+    bare.wait_ready()
+    assert bare.request("GET", "/v2/keys/t").status == 502
+    assert "x509: certificate signed by unknown authority" in bare.log_text()
