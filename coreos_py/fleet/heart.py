@@ -2,8 +2,9 @@
 
 fleet 1.0.0 cannot register while an older key of the same machine is alive, not even its own from
 before a crash. Here the index of the last write is kept in a file: a key that still has it is this
-machine's own and is taken over at once; any other belongs to a second machine with the same
-identity, and is respected. Mirrors heart/heart.go and server/monitor.go.
+machine's own and is taken over at once, and so is one with this machine's very words after a try
+that etcd did not answer: it has written it since. Any other belongs to a second machine with the
+same identity, and is respected. Mirrors heart/heart.go and server/monitor.go.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.atomic import write_atomically
 from coreos_py.base.errors import KEY_NOT_FOUND, NODE_EXIST, TEST_FAILED, CoreosError, StoreError
+from coreos_py.etcdclient.errors import ClusterUnavailable
 from coreos_py.fleet.heartbeat import next_backoff_s
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Heart:
         self._record_path = record_path
         self._disable_engine = disable_engine
         self._api_url = api_url
+        self._is_unanswered = False
 
     async def register(self) -> None:
         """Register, trying for as long as it takes."""
@@ -110,8 +113,23 @@ class Heart:
             except StoreError as err:
                 if err.code not in (KEY_NOT_FOUND, TEST_FAILED):
                     raise
-        return await self._registry.create_machine(
-            machine, ttl_s=ttl_s, disable_engine=self._disable_engine
+        try:
+            return await self._registry.create_machine(
+                machine, ttl_s=ttl_s, disable_engine=self._disable_engine
+            )
+        except StoreError as err:
+            if err.code != NODE_EXIST or not self._is_unanswered:
+                raise
+            index = await self._registry.own_registration(
+                machine, disable_engine=self._disable_engine
+            )
+            if not index:
+                raise
+        except CoreosError:
+            self._is_unanswered = True
+            raise
+        return await self._registry.take_over_machine(
+            machine, index=index, ttl_s=ttl_s, disable_engine=self._disable_engine
         )
 
     async def _registered(self, index: int) -> None:
@@ -161,7 +179,8 @@ class Heart:
             log.debug("API address was not announced: %s", err)
 
     def _complain(self, problem: object, wait_s: float) -> float:
-        log.warning("Server register machine failed: %s, retrying in %g sec.", problem, wait_s)
+        text = problem.summary() if isinstance(problem, ClusterUnavailable) else problem
+        log.warning("Server register machine failed: %s, retrying in %g sec.", text, wait_s)
         return wait_s
 
     # -- the record of the last write

@@ -266,6 +266,14 @@ class Registry:
         key = self.key("machines", machine.id, "object")
         return (await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s)))).node.modified_index
 
+    async def own_registration(
+        self, machine: MachineObject, *, disable_engine: bool = False
+    ) -> int:
+        """Return the index of the machine's key if it says just what this machine says, else 0."""
+        found = await self._get("machines", machine.id, "object", quorum=True)
+        text = model.encode_machine(machine, disable_engine=disable_engine)
+        return found.node.modified_index if found and found.node.value == text else 0
+
     async def take_over_machine(
         self, machine: MachineObject, *, index: int, ttl_s: float, disable_engine: bool = False
     ) -> int:

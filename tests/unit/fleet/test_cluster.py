@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from coreos_py.base.errors import NODE_EXIST, StoreError
 from coreos_py.base.unitfile import parse
+from coreos_py.etcdclient.errors import DeadlineExceeded
 from coreos_py.fleet.agent import Agent
 from coreos_py.fleet.engine import Engine
 from coreos_py.fleet.heart import Heart
@@ -375,6 +377,37 @@ def test_registration_survives_a_crash_and_respects_a_twin(tmp_path, monkeypatch
         late.cancel()
 
     run(scenario)
+
+
+def test_a_registration_that_came_true_after_its_answer_was_due_is_taken_over(etcd_delay):
+    unanswered, own = etcd_delay
+
+    async def scenario(etcd):
+        machine = Machine(etcd, "m1")
+        create = etcd.create
+
+        async def late(path, value="", **options):
+            etcd.create = create
+            await create(path, value if own else value.replace("m1", "M1"), **options)
+            if unanswered:
+                raise DeadlineExceeded
+            raise StoreError(NODE_EXIST, path, 1)
+
+        etcd.create = late
+        task = asyncio.ensure_future(machine.heart.register())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(task), 1)
+        assert task.done() is (unanswered and own)
+        task.cancel()
+
+    run(scenario)
+
+
+@pytest.fixture(params=[(True, True), (True, False), (False, True)])
+def etcd_delay(request, monkeypatch):
+    monkeypatch.setattr("coreos_py.fleet.heart._RETRY_MAX_S", 0.01)
+    monkeypatch.setattr("coreos_py.fleet.heart._OCCUPIED_RETRY_S", 0.01)
+    return request.param
 
 
 @pytest.mark.parametrize("watch", [watch_jobs, watch_machines])
