@@ -24,6 +24,10 @@ class ClusterUnavailable(Unavailable):
         """One `error #N: text` line per endpoint."""
         return "".join([f"error #{i}: {text}\n" for i, text in enumerate(self.errors)])
 
+    def summary(self) -> str:
+        """All of it in one line."""
+        return "; ".join([str(self), *self.detail().splitlines()])
+
 
 class NoEndpoints(CoreosError):
     """There is nobody to ask."""

@@ -110,7 +110,7 @@ class Client:
         self._endpoint = endpoint
         self._http = http
         self._base = f"{endpoint.path}/fleet/v1/"
-        scheme = "https" if endpoint.scheme == "https" else "http"
+        scheme = "http" if endpoint.socket_path else endpoint.scheme
         self._shown = f"{scheme}://{shown_host}"
 
     def close(self) -> None:
@@ -183,9 +183,7 @@ class Client:
         token = ""
         while True:
             more = f"&nextPageToken={escape_query(token)}" if token else ""
-            page = self._entity(path, f"{more}{query}")
-            if page is None:
-                raise APIError("googleapi: Error 404: ", status=404)
+            page = self._read(path, f"{more}{query}")
             yield from page.get(key) or ()
             token = page.get("nextPageToken") or ""
             if not token:
@@ -193,11 +191,14 @@ class Client:
 
     def _entity(self, path: str, query: str = "") -> dict[str, Any] | None:
         try:
-            reply = self._ask("GET", path, query)
+            return self._read(path, query)
         except APIError as err:
             if err.status != 404:
                 raise
             return None
+
+    def _read(self, path: str, query: str) -> dict[str, Any]:
+        reply = self._ask("GET", path, query)
         try:
             found = json.loads(reply.body)
         except ValueError as err:

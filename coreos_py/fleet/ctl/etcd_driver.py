@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcdclient.async_client import AsyncEtcd
+from coreos_py.etcdclient.errors import ClusterUnavailable
 from coreos_py.fleet.ctl.client import APIError, Client, Journal
 from coreos_py.fleet.ctl.client import Machine as ShownMachine
 from coreos_py.fleet.ctl.client import Unit as ShownUnit
@@ -151,6 +152,8 @@ class EtcdDriver(Client):
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return self._runner.run(work)
+        except ClusterUnavailable as err:
+            raise APIError(err.summary()) from None
         except (CoreosError, json.JSONDecodeError) as err:
             raise APIError(str(err)) from None
 

@@ -67,7 +67,8 @@ def fd_forward(call: Call) -> int:
         try:
             sock.connect(call.args[0])
         except OSError as err:
-            complain(f"Unable to dial remote side: dial unix {call.args[0]}: {err.strerror}")
+            problem = (err.strerror or str(err)).lower()
+            complain(f"Failed dialing remote address: dial unix {call.args[0]}: {problem}")
             return 1
         _pump(sock)
     return 0

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MACHINE_ID_PATH = "/etc/machine-id"
 # More units than this are asked for with one list.
 SINGLE_READS = 6
+_HEX = "0123456789abcdefABCDEF"
 
 
 class Fatal(CoreosError):
@@ -194,7 +195,9 @@ def make_client(settings: Values, *, warn: Callable[[str], None]) -> Client:
 def _api_client(settings: Values, url: str) -> Client:
     scheme, mark, rest = url.partition("://")
     if not mark:
+        _check_escapes(url)
         raise ValueError("URL scheme undefined")
+    _check_tls_files(settings)
     shown = "domain-sock"
     if scheme in ("unix", "file"):
         host, slash, path = rest.partition("/")
@@ -205,7 +208,7 @@ def _api_client(settings: Values, url: str) -> Client:
         endpoint = parse_endpoint(f"unix:///{path}")
     else:
         endpoint = parse_endpoint(url)
-        shown = endpoint.authority
+        shown = rest.partition("/")[0].rpartition("@")[2]
     if settings["tunnel"]:
         from coreos_py.fleet.ctl.remote import TunnelledClient
 
@@ -213,6 +216,23 @@ def _api_client(settings: Values, url: str) -> Client:
     else:
         http = HTTPClient(tls=lambda: tls_context(settings))
     return Client(endpoint, http=http, shown_host=shown)
+
+
+def _check_escapes(url: str) -> None:
+    for start in range(len(url)):
+        triple = url[start : start + 3]
+        if triple[0] == "%" and not (len(triple) == 3 and set(triple[1:]) <= set(_HEX)):
+            raise ValueError(f'parse {quoted(url)}: invalid URL escape "{triple}"')
+
+
+def _check_tls_files(settings: Values) -> None:
+    for name in ("ca-file", "cert-file", "key-file"):
+        path = settings[name]
+        try:
+            if path:
+                open(path, "rb").close()
+        except OSError as err:
+            raise ValueError(f"open {path}: {(err.strerror or str(err)).lower()}") from None
 
 
 def tls_context(settings: Values) -> ssl.SSLContext:
