@@ -150,6 +150,17 @@ def test_no_discovery_service(service, started, tmp_path, url, text):
     assert f"failed to join discovery cluster {text}" in process.log_text()
 
 
+def test_through_an_http_proxy(service, started, tmp_path):
+    """An etcd takes requests in the form that proxies get, so it can stand in for one."""
+    url = token(service, "proxied", 1).replace(service.client_url, "http://discovery.invalid")
+    where = service.client_url.removeprefix("http://")
+    process = member("m", tmp_path, f"--discovery={url}", f"--discovery-proxy={where}")
+    started(process)
+    process.wait_ready()
+    assert f'discovery: using proxy "http://{where}"' in process.log_text()
+    assert names(process) == ["m"]
+
+
 def test_an_id_is_registered_once(service, started, tmp_path):
     url = token(service, "twice", 2)
     process = member("m", tmp_path, f"--discovery={url}")
@@ -173,6 +184,16 @@ def test_two_members_of_one_name(service, started, tmp_path):
         assert process.wait() == 1
         text = f"member with duplicated name has registered with discovery service token({url})."
         assert text in process.log_text()
+
+
+def test_one_url_of_two_members(service, started, tmp_path):
+    url = token(service, "urls", 2)
+    process = member("m", tmp_path, f"--discovery={url}")
+    service.put("/discover/urls/1f", f"other={process.peer_url}")
+    started(process)
+    assert process.wait() == 1
+    shown = f"m={process.peer_url},other={process.peer_url}"
+    assert f"C | etcdmain: discovery cluster {shown} has duplicate url" in process.log_text()
 
 
 def test_the_service_comes_late(started, tmp_path):

@@ -169,3 +169,38 @@ def test_every_flag_has_its_environment_variable_and_help():
         assert setting.env == "ETCD_" + setting.name.upper().replace("-", "_")
         assert setting.help
         setting.default_value()
+
+
+def test_ways_to_find_the_founders():
+    found = parse("-discovery=http://d/1", "-discovery-fallback=exit", "-discovery-proxy=p:1")
+    assert (found.discovery, found.discovery_fallback) == ("http://d/1", "exit")
+    assert (found.discovery_proxy, found.token) == ("p:1", "http://d/1")
+    found = parse("-discovery-srv=example.com", "-initial-cluster-token=t")
+    assert (found.discovery_srv, found.token, found.discovery) == ("example.com", "t", "")
+
+
+@pytest.mark.parametrize(("mode", "is_proxy"), [("off", False), ("on", True), ("readonly", True)])
+def test_proxy_flags(mode, is_proxy):
+    found = parse(
+        f"-proxy={mode}",
+        "-proxy-failure-wait=1",
+        "-proxy-refresh-interval=2",
+        "-proxy-dial-timeout=3",
+        "-proxy-write-timeout=4",
+        "-proxy-read-timeout=5",
+    )
+    assert found.is_proxy is is_proxy
+    assert found.proxy == (mode, 1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-proxy=on"],
+        ["-proxy=readonly"],
+        ["-discovery=http://d/1"],
+        ["-discovery=http://d/1", "-discovery-fallback=proxy"],
+    ],
+)
+def test_a_proxy_needs_no_advertised_urls(words):
+    assert parse("-listen-client-urls=http://127.0.0.1:1", *words)
