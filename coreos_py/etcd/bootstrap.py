@@ -176,7 +176,7 @@ def _open(config: Config, dirs: MemberDirs) -> _Opened:
     snapshotter = Snapshotter(dirs.snap, log=snap_log.log)
     snapshotter.remove_leftovers()
     snapshot = snapshotter.load()
-    store = Store()
+    store = Store(history_capacity=config.event_history)
     at = (0, 0)
     if snapshot is not None:
         try:
@@ -313,7 +313,8 @@ def _create(
         node.bootstrap(peers)
     _hasten(config, node)
     snapshotter = Snapshotter(dirs.snap, log=snap_log.log)
-    return Started(member.id, cluster, Store(), node, wal, snapshotter)
+    store = Store(history_capacity=config.event_history)
+    return Started(member.id, cluster, store, node, wal, snapshotter)
 
 
 def _raw_node(config: Config, number: int, storage: MemoryLog) -> RawNode:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from coreos_py.base.errors import ConfigError
 from coreos_py.cli import grammar
 from coreos_py.cli.settings import ENV, FLAG, Values, resolve
-from coreos_py.etcd.settings import DEFAULT_NAME, DEFAULT_PEER_URLS, IGNORED_NAMES, TABLE
+from coreos_py.etcd.settings import (
+    DEFAULT_NAME,
+    DEFAULT_PEER_URLS,
+    EVENT_HISTORY,
+    EVENT_HISTORY_MAX,
+    IGNORED_NAMES,
+    TABLE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,6 +90,7 @@ class Config(NamedTuple):
     listen_client_urls: tuple[str, ...] = ()
     max_snapshots: int = 5
     max_wals: int = 5
+    event_history: int = EVENT_HISTORY
     quorum_read: str = "log"
     cors: tuple[str, ...] = ()
     advertise_peer_urls: tuple[str, ...] = ()
@@ -196,6 +204,7 @@ def _build(values: Values, urls: Mapping[str, tuple[str, ...]], lines: tuple[Lin
         discovery_srv=values["discovery-srv"],
         proxy=_proxy(values),
         strict_reconfig_check=values["strict-reconfig-check"],
+        event_history=values["event-history"],
         quorum_read=values["quorum-read"],
         force_new_cluster=values["force-new-cluster"],
         client_tls=_tls(values, ""),
@@ -327,6 +336,11 @@ def _check(values: Values) -> None:
         )
     if not heartbeat_ms:  # etcd 2.3.8 divides by it and panics
         raise InvalidFlags("-heartbeat-interval[0ms] must be positive")
+    kept = values["event-history"]
+    if not EVENT_HISTORY <= kept <= EVENT_HISTORY_MAX:
+        raise InvalidFlags(
+            f"-event-history[{kept}] must be from {EVENT_HISTORY} to {EVENT_HISTORY_MAX}"
+        )
 
 
 def _refuse_later(values: Values) -> None:

@@ -6,10 +6,11 @@ its bytes. Mirrors keysHandler of etcd 2.3.8's etcdhttp/client.go.
 
 from __future__ import annotations
 
+from collections import deque
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
-from coreos_py.base.errors import INVALID_FORM, RAFT_INTERNAL, StoreError
+from coreos_py.base.errors import EVENT_INDEX_CLEARED, INVALID_FORM, RAFT_INTERNAL, StoreError
 from coreos_py.etcd import keys_request, replies
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from coreos_py.store.watch import Watcher
 
 PREFIX = keys_request.PREFIX
+REPLAY_AHEAD_BYTES = 128 << 10
+REPLAY_BEHIND_EVENTS = 1000
 _METHODS = frozenset(("HEAD", "GET", "PUT", "POST", "DELETE"))
 _LOGGED = frozenset(("PUT", "POST", "DELETE"))
 
@@ -80,13 +83,18 @@ class KeysAPI:
                     server.read(parsed, reply)
                     return reply
                 if parsed.wait:
+                    if parsed.stream and parsed.since and keys_request.replays(query):
+                        return self._replay(parsed, extra)
                     return self._watch(parsed, extra)
             event = self._store.get(
                 parsed.path, recursive=parsed.recursive, sort=parsed.sorted, now_ns=time_ns()
             )
         except StoreError as error:
             self._requests.fail(method, error.status)
-            return replies.store_error(error, headers=self.cluster_header)
+            headers = self.cluster_header
+            if error.code == EVENT_INDEX_CLEARED:
+                headers += b"X-Etcd-Oldest-Index: %d\r\n" % self._store.oldest_index
+            return replies.store_error(error, headers=headers)
         return Response(200, self.head(event.etcd_index, b""), event.to_line())
 
     def head(self, etcd_index: int, extra: bytes) -> bytes:
@@ -118,6 +126,13 @@ class KeysAPI:
             since_index=parsed.since,
         )
         return WatchReply(watcher, self.head(watcher.start_index, extra), stream=parsed.stream)
+
+    def _replay(self, parsed: pb.Request, extra: bytes) -> Pending:
+        self._requests.watches += 1
+        events, watcher = self._store.replay(
+            parsed.path, recursive=parsed.recursive, since_index=parsed.since
+        )
+        return ReplayReply(watcher, self.head(watcher.start_index, extra), events)
 
 
 class KeyReply(Pending):
@@ -165,3 +180,40 @@ class WatchReply(Pending):
         if not self._stream:
             self._watcher.remove()
             self.end()
+
+
+class ReplayReply(Pending):
+    """The reply to a stream that starts in the past: history as the client takes it, then live."""
+
+    __slots__ = ("_behind_max", "_pumping", "_waiting", "_watcher")
+
+    def __init__(self, watcher: Watcher, headers: bytes, events: list[Event]) -> None:
+        super().__init__()
+        self._watcher = watcher
+        self._waiting = deque(events)
+        self._behind_max = len(events) + REPLAY_BEHIND_EVENTS
+        self._pumping = True
+        self.start(200, headers)
+        self.on_close(watcher.remove)
+        watcher.on_event(self._on_event, on_close=self.end)
+        self.on_drain(self._pump)
+
+    def _on_event(self, event: Event) -> None:
+        self._waiting.append(event)
+        if not self._pumping:
+            self._pump()
+        elif len(self._waiting) > self._behind_max:
+            self._waiting.clear()
+            self._watcher.remove()
+            self.cut()
+
+    def _pump(self) -> None:
+        """Write what waits while there is room."""
+        waiting = self._waiting
+        while waiting:
+            self.write(waiting.popleft().to_line())
+            if self.buffered > REPLAY_AHEAD_BYTES:
+                self._pumping = True
+                self.on_drain(self._pump)
+                return
+        self._pumping = False

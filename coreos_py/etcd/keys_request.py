@@ -72,6 +72,11 @@ def parse(
     return request._replace(id=request_id) if request_id else request
 
 
+def replays(query: bytes) -> bool:
+    """Whether a streaming watch is to start with all of the history that it asks for. Ours."""
+    return _flag(_parse_query(query), "replay")
+
+
 def unescape_path(path: bytes) -> str:
     """Percent escapes of a URL path decoded; the caller has refused malformed ones."""
     if b"%" in path:

@@ -16,6 +16,9 @@ DEFAULT_NAME = "default"
 DEFAULT_PEER_URLS = "http://localhost:2380,http://localhost:7001"
 DEFAULT_CLIENT_URLS = "http://localhost:2379,http://localhost:4001"
 
+EVENT_HISTORY = 1000
+EVENT_HISTORY_MAX = 1_000_000
+
 MEMBER = "Member"
 CLUSTERING = "Clustering"
 PROXY = "Proxy"
@@ -139,6 +142,14 @@ TABLE: tuple[Setting, ...] = (
     ),
     _flag("max-snapshots", UINT, "5", MEMBER, help="snapshot files to keep, 0 for all"),
     _flag("max-wals", UINT, "5", MEMBER, help="log files to keep, 0 for all"),
+    _flag(
+        "event-history",
+        UINT,
+        str(EVENT_HISTORY),
+        MEMBER,
+        metavar="EVENTS",
+        help="events kept for watches that start in the past",
+    ),
     _flag(
         "quorum-read",
         choice("log", "index"),

@@ -118,7 +118,9 @@ class Etcd:
             target = endpoint.path + call.target
             if self._trace is not None:
                 self._trace(call, endpoint, target)
-            limit = None if self._timeout_s is None else monotonic() + self._timeout_s
+            limit = None
+            if self._timeout_s is not None and not call.wait:
+                limit = monotonic() + self._timeout_s
             try:
                 stream = self.http.stream(
                     call.method,
@@ -132,6 +134,7 @@ class Etcd:
                 continue
             problem = failure(endpoint, stream.status)
             if problem is None:
+                self._endpoints.pin(endpoint)
                 return stream
             stream.close()
             errors.append(problem)

@@ -12,6 +12,7 @@ from itertools import islice
 
 from coreos_py.base.errors import EVENT_INDEX_CLEARED, StoreError
 from coreos_py.store.event import DELETE, EXPIRE
+from coreos_py.store.watch import is_hidden_below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,13 +51,7 @@ class History:
 
     def scan(self, key: str, *, recursive: bool, since_index: int, index: int) -> Event | None:
         """The first kept event from `since_index` on that a watcher of `key` wants to see."""
-        start = self.start_index
-        if since_index < start:
-            raise StoreError(
-                EVENT_INDEX_CLEARED,
-                f"the requested history has been cleared [{start}/{since_index}]",
-                index,
-            )
+        start = self._check_start(since_index, index)
         below = key if key == "/" else f"{key}/"
         gapless = self.last_index - start < len(self.events)
         for event in islice(self.events, since_index - start if gapless else 0, None):
@@ -73,3 +68,32 @@ class History:
                 if prev is not None and prev.is_dir and key.startswith(prev.key):
                     return event
         return None
+
+    def replay(self, key: str, *, recursive: bool, since_index: int, index: int) -> list[Event]:
+        """Every kept event from `since_index` on that a stream of `key` would have shown live."""
+        self._check_start(since_index, index)
+        below = key if key == "/" else f"{key}/"
+        found = []
+        for event in self.events:
+            if event.refresh or event.etcd_index < since_index:
+                continue
+            event_key = event.node.key
+            if event_key == key or (
+                recursive and event_key.startswith(below) and not is_hidden_below(key, event_key)
+            ):
+                found.append(event)
+            elif event.action in (DELETE, EXPIRE):
+                prev = event.prev_node
+                if prev is not None and prev.is_dir and key.startswith(f"{prev.key}/"):
+                    found.append(event)
+        return found
+
+    def _check_start(self, since_index: int, index: int) -> int:
+        start = self.start_index
+        if since_index < start:
+            raise StoreError(
+                EVENT_INDEX_CLEARED,
+                f"the requested history has been cleared [{start}/{since_index}]",
+                index,
+            )
+        return start

@@ -131,6 +131,34 @@ class Store:
             watcher.on_event(notify)
         return watcher
 
+    def replay(
+        self, path: str, *, recursive: bool = False, since_index: int
+    ) -> tuple[list[Event], Watcher]:
+        """What a stream would have shown from an index on, and the stream that goes on from here.
+
+        Ours: etcd 2.3.8 ends a stream after the first event of its history.
+        """
+        path = clean(path)
+        index = self.index
+        events = self._history.replay(
+            path, recursive=recursive, since_index=since_index, index=index
+        )
+        watcher = Watcher(
+            self._hub,
+            path,
+            recursive=recursive,
+            stream=True,
+            since_index=max(since_index, index + 1),
+            start_index=index,
+        )
+        self._hub.add(watcher)
+        return events, watcher
+
+    @property
+    def oldest_index(self) -> int:
+        """Index of the oldest event that the history has, 0 when it has none."""
+        return self._history.start_index
+
     @property
     def watcher_count(self) -> int:
         """How many watchers are waiting."""

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from coreos_py.base.errors import CoreosError
+from coreos_py.etcd.ctl import lasting
 from coreos_py.etcd.ctl.keys import required_key
 from coreos_py.etcd.ctl.output import show
 from coreos_py.etcd.ctl.session import (
@@ -34,7 +35,12 @@ def watch(call: Call) -> int:
     key = required_key(call)
     recursive = call.flags["recursive"]
     _exit_0_on_interrupt()
-    for event in _events(client, key, after_index=call.flags["after-index"], recursive=recursive):
+    after = call.flags["after-index"]
+    if call.flags["forever"]:
+        events = lasting.events(client, key, after_index=after, recursive=recursive)
+    else:
+        events = _events(client, key, after_index=after, recursive=recursive)
+    for event in events:
         if event.node.dir:
             continue
         if recursive:
@@ -54,7 +60,7 @@ def exec_watch(call: Call) -> int:
     _exit_0_on_interrupt()
     runner = _Runner(command)
     # One past what was asked for: etcdctl 2.3.8 counts after-index twice here.
-    events = _events(
+    events = lasting.events(
         client, key, after_index=after + 1 if after else 0, recursive=call.flags["recursive"]
     )
     for event in events:
@@ -66,7 +72,7 @@ def exec_watch(call: Call) -> int:
 
 
 def _events(client: Etcd, key: str, *, after_index: int, recursive: bool) -> Iterator[Result]:
-    wait_index = after_index % (1 << 64) + 1 if after_index else 0
+    wait_index = lasting.first_index(after_index)
     while True:
         try:
             event = client.result(calls.wait(key, wait_index=wait_index, recursive=recursive))
