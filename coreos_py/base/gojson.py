@@ -12,6 +12,7 @@ from json.encoder import encode_basestring as _encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import json
     from collections.abc import Callable, Mapping
 
 _c_quote: Callable[[str], str] = _encode_basestring
@@ -115,3 +116,51 @@ def _plain(digits: str, exponent: int) -> str:
     if exponent >= len(digits):
         return digits + "0" * (exponent - len(digits))
     return f"{digits[:exponent]}.{digits[exponent:]}"
+
+
+_BEGINNING = "looking for beginning of"
+_EXPECTED = {
+    "Expecting value": f"{_BEGINNING} value",
+    "Expecting property name enclosed in double quotes": f"{_BEGINNING} object key string",
+    "Expecting ':' delimiter": "after object key",
+    "Extra data": "after top-level value",
+    "Invalid control character at": "in string literal",
+    "Invalid \\escape": "in string escape code",
+}
+
+
+def syntax_error(error: json.JSONDecodeError) -> str:
+    """What Go's decoder says about the text that Python's refused."""
+    text, at = error.doc, error.pos
+    if error.msg.startswith("Unterminated string") or not text[at:].strip():
+        return "unexpected end of JSON input"
+    where = _EXPECTED.get(error.msg, "")
+    if error.msg == "Expecting ',' delimiter":
+        where = "after object key:value pair" if _in_object(text[:at]) else "after array element"
+    for word in ("true", "false", "null"):
+        if error.msg == "Expecting value" and text[at] == word[0]:
+            same = next((n for n in range(len(word)) if text[at + n : at + n + 1] != word[n]), 0)
+            where = f"in literal {word} (expecting '{word[same]}')"
+            at += same
+    if error.msg == "Invalid \\escape" and text[at] == "\\":
+        at += 1
+    char = (text[at : at + 1] or " ").encode("utf-8", "surrogatepass")[:1].decode("latin-1")
+    shown = {"'": "\\'", "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(char, char)
+    return f"invalid character '{shown}' {where}"
+
+
+def _in_object(text: str) -> bool:
+    """Whether the innermost bracket that is open at the end of `text` is a brace."""
+    opened: list[str] = []
+    quoted = escaped = False
+    for char in text:
+        if quoted:
+            quoted = escaped or char != '"'
+            escaped = char == "\\" and not escaped
+        elif char == '"':
+            quoted = True
+        elif char in "{[":
+            opened.append(char)
+        elif char in "}]":
+            opened.pop()
+    return opened[-1:] == ["{"]

@@ -58,6 +58,8 @@ _STATES = {
 
 log = logging.getLogger("etcdhttp")
 
+ANY_METHOD = "*"  # etcd 2.3.8 looks at no method there
+
 
 def parse_level(text: str) -> int | None:
     """A log level by its name, letter or number, any case."""
@@ -85,7 +87,7 @@ class AdminAPI:
             "/v2/stats/leader": ("GET", self._leader_stats),
             "/debug/vars": ("GET", self._vars),
             "/config/local/log": ("PUT", self._log_level),
-            "/metrics": ("GET,HEAD", self._metrics),
+            "/metrics": (ANY_METHOD, self._metrics),
         }
 
     def handle(self, request: Request, path: str, *, extra: bytes) -> Response | Pending:
@@ -94,7 +96,7 @@ class AdminAPI:
         if route is None:
             return replies.not_found()
         methods, handler = route
-        if request.method not in methods.split(","):
+        if methods != ANY_METHOD and request.method not in methods.split(","):
             return replies.not_allowed(*methods.split(","))
         return handler(request, extra)
 
@@ -124,10 +126,13 @@ class AdminAPI:
         return Response(200, metrics.CONTENT_TYPE, metrics.render(self._server))
 
     def _log_level(self, request: Request, _extra: bytes) -> Response:
-        try:
-            body = json.loads(request.body)
+        try:  # like Go's decoder: the first value counts, what follows is not looked at
+            text = request.body.decode("utf-8", "replace").lstrip()
+            body = json.JSONDecoder().raw_decode(text)[0]
         except (ValueError, RecursionError):
-            body = None
+            body = ""
+        if body is None:
+            body = {}
         if not isinstance(body, dict):
             return replies.message(400, "Invalid json body")
         text = next((body[key] for key in body if key.lower() == "level"), "")

@@ -11,6 +11,7 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
+from coreos_py.base import gojson
 from coreos_py.etcd import membership, replies, urls
 from coreos_py.etcd.membership import Member, MembershipError
 from coreos_py.http.exchange import Pending
@@ -189,8 +190,10 @@ def _peer_urls(body: bytes) -> list[str]:
         raise ValueError("unexpected end of JSON input")
     try:
         found = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"invalid JSON: {error}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(gojson.syntax_error(error)) from None
+    except (ValueError, RecursionError):
+        raise ValueError("invalid character '[' exceeded max depth") from None
     if found is None:
         return []
     if not isinstance(found, dict):

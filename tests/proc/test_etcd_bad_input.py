@@ -208,7 +208,7 @@ REQUESTS = [
     (
         b"POST /v2/members" + H + JSON + b"Content-Length: 20000\r\n\r\n" + b"[" * 20000,
         400,
-        b"invalid JSON",
+        b"invalid character '[' exceeded max depth",
     ),
     (b"DELETE /v2/members" + H + b"\r\n", 405, b"Method Not Allowed\n"),
     (b"DELETE /v2/members/zz" + H + b"\r\n", 404, b'{"message":"No such member: zz"}'),

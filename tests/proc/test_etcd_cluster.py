@@ -188,7 +188,7 @@ def test_endpoints_of_leader_and_follower(tmp_path):
             "etcdserver": "2.3.8",
             "etcdcluster": "2.3.0",
         }
-        assert b"etcd_store_writes_total" in leader.request("GET", "/metrics").body
+        assert b"etcd_store_writes_total" in leader.request("POST", "/metrics").body
 
 
 def test_terminated_by_signal_after_closing_the_log(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coreos_py.base.gojson import dumps, format_float, quote
+from coreos_py.base.gojson import dumps, format_float, quote, syntax_error
 
 QUOTED = [
     ("", '""'),
@@ -140,3 +140,32 @@ def test_floats_keep_their_value(value):
 def test_floats_that_json_lacks(value):
     with pytest.raises(ValueError, match="JSON has no number"):
         format_float(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "unexpected end of JSON input"),
+        ("[1", "unexpected end of JSON input"),
+        ('"abc', "unexpected end of JSON input"),
+        ('{"a" 1}', "invalid character '1' after object key"),
+        ('{"a":1 2}', "invalid character '2' after object key:value pair"),
+        ('{"a":[{"]":1}] 2}', "invalid character '2' after object key:value pair"),
+        ("[1 2]", "invalid character '2' after array element"),
+        ("nonsense", "invalid character 'o' in literal null (expecting 'u')"),
+        ('{"a":tru}', "invalid character '}' in literal true (expecting 'e')"),
+        ('{"a":nul', "invalid character ' ' in literal null (expecting 'l')"),
+        ('{"a":1} x', "invalid character 'x' after top-level value"),
+        ('"a\nb"', "invalid character '\\n' in string literal"),
+        ('"\\x"', "invalid character 'x' in string escape code"),
+        ("{'a':1}", "invalid character '\\'' looking for beginning of object key string"),
+        ('{"a":1,}', "invalid character '}' looking for beginning of object key string"),
+        ("[1,]", "invalid character ']' looking for beginning of value"),
+        ("\\", "invalid character '\\\\' looking for beginning of value"),
+        ("\u00e9", "invalid character '\u00c3' looking for beginning of value"),
+    ],
+)
+def test_syntax_errors_are_told_as_go_tells_them(text: str, said: str) -> None:
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads(text)
+    assert syntax_error(caught.value) == said
