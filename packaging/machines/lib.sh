@@ -92,8 +92,8 @@ boot_machine() {
     (
         for hierarchy in $CGROUPS; do
             [ -d "/sys/fs/cgroup/$hierarchy" ] || continue
-            mkdir -p "/sys/fs/cgroup/$hierarchy/coreos-machine-$number"
-            sh -c 'echo $PPID' >"/sys/fs/cgroup/$hierarchy/coreos-machine-$number/cgroup.procs"
+            mkdir -p "/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number"
+            sh -c 'echo $PPID' >"/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number/cgroup.procs"
         done
         exec setsid systemd-nspawn -q -D "$home/root" -M "$BRIDGE-$number" --hostname="$(name_of "$number")" \
             --network-bridge="$BRIDGE" --register=no --keep-unit --resolv-conf=off --timezone=off -b \
@@ -129,7 +129,7 @@ remove_machine() {
     cut_power "$number"
     if mountpoint -q "$DIR/$number/root"; then umount "$DIR/$number/root" || umount -l "$DIR/$number/root"; fi
     for hierarchy in $CGROUPS; do
-        group=/sys/fs/cgroup/$hierarchy/coreos-machine-$number
+        group=/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number
         [ -d "$group" ] && find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
     done
     rm -rf --one-file-system "${DIR:?}/$number"
