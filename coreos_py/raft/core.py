@@ -279,6 +279,9 @@ def _heard_leader(r: Raft, m: Message) -> None:
 
 
 def _on_append(r: Raft, m: Message) -> None:
+    for index, entry in enumerate(m.entries, m.index + 1):
+        if entry[1] != index:
+            return  # No leader sends that, and the log must not take it; etcd 2.3 panics.
     _heard_leader(r, m)
     log = r.log
     if m.index < log.committed:
