@@ -76,11 +76,10 @@ class _Watch:
         stream = self._client.download(call)
         reply = Reply(stream.status, stream.fields, b"")
         self._answered()
-        if stream.status == 200:
-            if not self._wait_index:
-                # From here on nothing is missed, whatever becomes of this connection.
-                index = reply.get("x-etcd-index")
-                self._wait_index = int(index) + 1 if index.isdecimal() else 0
+        if stream.status == 200 and not self._wait_index:
+            # From here on nothing is missed, whatever becomes of this connection.
+            index = reply.get("x-etcd-index")
+            self._wait_index = int(index) + 1 if index.isdecimal() else 0
         reply.body = b"".join(stream.pieces())
         return calls.read_result(reply)
 

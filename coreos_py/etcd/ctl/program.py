@@ -19,6 +19,7 @@ VERSION = "2.3.8"  # of the program whose behaviour this is; scripts compare it
 
 _KEYS = "coreos_py.etcd.ctl.keys"
 _WATCH = "coreos_py.etcd.ctl.watch"
+_TRANSFER = "coreos_py.etcd.ctl.transfer"
 _SNAPSHOT = "coreos_py.etcd.ctl.snapshot"
 _MEMBERS = "coreos_py.etcd.ctl.members"
 _USER = "coreos_py.etcd.ctl.user"
@@ -331,6 +332,27 @@ COMMANDS = (
         args="<key> -- <command> [args...]",
         help="run a command at every change of a key",
         settings=(_AFTER, Setting("recursive", BOOL, help="watch all that is below it too")),
+    ),
+    Command(
+        "export",
+        f"{_TRANSFER}:export",
+        args="[key]",
+        help="print all keys below one, in a form that import reads",
+        settings=(
+            Setting("hidden", STRINGS, help="a hidden key to add; give it again for more"),
+            Setting("snap", STRING, help="read this snapshot instead, hidden keys and all"),
+        ),
+    ),
+    Command(
+        "import",
+        f"{_TRANSFER}:import_",
+        args=" ",
+        help="write the keys of an export or a snapshot",
+        settings=(
+            Setting("snap", STRING, help="what to read, - for standard input", metavar="FILE"),
+            Setting("hidden", STRINGS, help="a hidden key to add; give it again for more"),
+            Setting("c", INT, "10", help="how many connections to use", metavar="COUNT"),
+        ),
     ),
     Command("member", help="list, add, remove and update members", commands=_MEMBER_COMMANDS),
     Command("snapshot", help="copies of a running cluster", commands=_SNAPSHOT_COMMANDS),

@@ -76,6 +76,9 @@ def new_client(call: Call) -> Etcd:
     """A client from the global flags and their environment variables."""
     settings = call.settings
     username, password = _credentials(settings["username"])
+    if username:
+        known = f"{username}:{password}"  # a second client must not ask again
+        settings.put("username", "known", text=known, value=known)
     timeout_ns = settings["timeout"]
     try:
         client = Etcd(
