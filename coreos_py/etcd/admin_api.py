@@ -122,8 +122,8 @@ class AdminAPI:
             return replies.message(403, "not current leader")
         return replies.json_reply(server.leader_stats.to_json(), newline=False)
 
-    def _metrics(self, _request: Request, _extra: bytes) -> Response:
-        return Response(200, metrics.CONTENT_TYPE, metrics.render(self._server))
+    def _metrics(self, request: Request, _extra: bytes) -> Response:
+        return metrics.reply(request, metrics.render(self._server))
 
     def _log_level(self, request: Request, _extra: bytes) -> Response:
         try:  # like Go's decoder: the first value counts, what follows is not looked at

@@ -54,6 +54,8 @@ class Disk:
         self._failed = False
         self._syncs = 0
         self.sync_seconds = server_histogram()
+        self.snapshot_seconds = server_histogram(), server_histogram()
+        snapshotter.on_saved = self._snapshot_saved
         self._sync_times_s = deque([0.0], maxlen=REMEMBERED_SYNCS)
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="wal-sync", daemon=True)
@@ -82,6 +84,11 @@ class Disk:
         took_s = perf_counter() - start_s
         self.sync_seconds.observe(took_s)
         return took_s
+
+    def _snapshot_saved(self, marshal_s: float, save_s: float) -> None:
+        marshal, save = self.snapshot_seconds
+        marshal.observe(marshal_s)
+        save.observe(save_s)
 
     def receive_snapshot(self, snapshot: Snapshot, done: Done) -> None:
         """Store a leader's snapshot in the thread, then call `done` on the loop."""

@@ -38,6 +38,7 @@ class KeysAPI:
         self._store = server.store
         self._submit = server.submit
         self._requests = server.requests
+        self.succeeded = server.requests.succeeded
         self.cluster_header = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
         self._head = replies.JSON_TYPE + self.cluster_header
 
@@ -49,6 +50,7 @@ class KeysAPI:
         if method not in _METHODS:
             return replies.not_allowed("HEAD", "GET", "PUT", "POST", "DELETE")
         server = self._server
+        start_s = monotonic()
         try:
             parsed = keys_request.parse(
                 method,
@@ -70,15 +72,16 @@ class KeysAPI:
                 )
                 if refusal is not None:
                     return refusal
-            self._requests.received[method] += 1
+            requests = self._requests
             if method in _LOGGED:
+                requests.received[method] += 1
                 reply = KeyReply(self, parsed, extra)
                 self._submit(parsed, reply)
                 return reply
             if method == "GET":
                 if parsed.quorum:
                     parsed = parsed._replace(id=server.next_id(), method="QGET")
-                    self._requests.received["QGET"] += 1
+                    requests.received["QGET"] += 1
                     reply = KeyReply(self, parsed, extra)
                     server.read(parsed, reply)
                     return reply
@@ -86,6 +89,7 @@ class KeysAPI:
                     if parsed.stream and parsed.since and keys_request.replays(query):
                         return self._replay(parsed, extra)
                     return self._watch(parsed, extra)
+            requests.received[method] += 1
             event = self._store.get(
                 parsed.path, recursive=parsed.recursive, sort=parsed.sorted, now_ns=time_ns()
             )
@@ -95,7 +99,9 @@ class KeysAPI:
             if error.code == EVENT_INDEX_CLEARED:
                 headers += b"X-Etcd-Oldest-Index: %d\r\n" % self._store.oldest_index
             return replies.store_error(error, headers=headers)
-        return Response(200, self.head(event.etcd_index, b""), event.to_line())
+        reply_line = event.to_line()
+        requests.succeeded[method](monotonic() - start_s)
+        return Response(200, self.head(event.etcd_index, b""), reply_line)
 
     def head(self, etcd_index: int, extra: bytes) -> bytes:
         """The headers of a success."""
@@ -154,6 +160,7 @@ class KeyReply(Pending):
             headers = api.head(event.etcd_index, self._extra)
             status = 201 if event.is_created else 200
             self.complete(Response(status, headers, event.to_line()))
+            api.succeeded[self.request.method](monotonic() - self.start_s)
             return
         if not isinstance(error, StoreError):
             error = StoreError(RAFT_INTERNAL, "received response with no Event/Watcher!")

@@ -36,6 +36,7 @@ POST_WORKERS = 4
 POST_QUEUE = 64
 POST_TIMEOUT_S = 5.0
 SNAPSHOT_TIMEOUT_S = 600.0
+PIPELINE = "pipeline"
 
 log = logging.getLogger("rafthttp")
 
@@ -135,6 +136,9 @@ class Pipeline:
 
     def _succeeded(self, message: Message, took_ns: int) -> None:
         self._status.activate()
+        self._hub.sent.sent(
+            PIPELINE, self._number, kind=message.type, took_s=took_ns / 1_000_000_000
+        )
         if message.type == MsgType.APP and self._stats is not None:
             self._stats.succeeded(took_ns)
         if message.type == MsgType.SNAP:
@@ -142,6 +146,7 @@ class Pipeline:
 
     def _failed(self, message: Message, error: TransportError) -> None:
         self._status.deactivate(f"write {self._number:x} on pipeline", str(error))
+        self._hub.sent.failed(PIPELINE, self._number, kind=message.type)
         if message.type == MsgType.APP and self._stats is not None:
             self._stats.failed()
         self._hub.on_unreachable(self._number)
@@ -242,12 +247,19 @@ class Peer:
     def _write(self, writer: StreamWriter, message: Message) -> None:
         start_ns = perf_counter_ns()
         size = writer.write(message)
+        kind = message.type
         if not size:
+            self._hub.sent.failed(writer.kind.way, self._number, kind=kind)
             self._dropped(message, writer.kind.title)
-        elif message.type == MsgType.APP:
+            return
+        took_ns = perf_counter_ns() - start_ns
+        self._hub.sent.sent(
+            writer.kind.way, self._number, kind=kind, took_s=took_ns / 1_000_000_000
+        )
+        if kind == MsgType.APP:
             self._hub.on_append_sent(size)
             if message.entries:
-                self._stats.succeeded(perf_counter_ns() - start_ns)
+                self._stats.succeeded(took_ns)
 
     def _dropped(self, message: Message, where: str) -> None:
         log.debug(

@@ -10,8 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from coreos_py.etcd import keys_request, proxy, proxy_metrics, replies
-from coreos_py.etcd.metrics import CONTENT_TYPE
+from coreos_py.etcd import keys_request, metrics, proxy, proxy_metrics, replies
 from coreos_py.etcd.proxy_metrics import ProxyMetrics
 from coreos_py.http.client import TransportError
 from coreos_py.http.exchange import Pending
@@ -61,7 +60,7 @@ class ProxyAPI:
                 location += f"?{request.query}"
             return replies.redirect(location, method=request.method)
         if path == METRICS_PATH:
-            return Response(200, CONTENT_TYPE, self._metrics.render())
+            return metrics.reply(request, self._metrics.render())
         if self._rules.readonly and request.method != "GET":
             return Response(501)
         extra = self._allowed_origin(request)

@@ -201,6 +201,11 @@ class Server:
         return self._disk.sync_seconds
 
     @property
+    def snapshot_seconds(self) -> tuple[Histogram, Histogram]:
+        """How long snapshots took: to wrap their document, and in all."""
+        return self._disk.snapshot_seconds
+
+    @property
     def pending_proposals(self) -> int:
         """How many proposals wait to be applied."""
         return len(self._waiters)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from time import perf_counter
 
 from coreos_py.base.atomic import fsync_dir, write_all
 from coreos_py.base.crc import crc32c
@@ -18,9 +19,12 @@ from coreos_py.etcd.pb_wire import uvarint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from coreos_py.raft.types import Snapshot
+
+    OnSaved = Callable[[float, float], None]
+    """Seconds to wrap the document, and in all."""
 
 SNAP_SUFFIX = ".snap"
 DB_NAME = "db"
@@ -32,6 +36,7 @@ class Snapshotter:
     def __init__(self, directory: str, *, log: files.Log = files.no_log) -> None:
         self.directory = directory
         self._log = log
+        self.on_saved: OnSaved | None = None
 
     def save(self, snapshot: Snapshot, *, chunks: Iterable[bytes] | None = None) -> str:
         """Write a snapshot durably and return its path; chunks, if given, replace its data."""
@@ -40,11 +45,14 @@ class Snapshotter:
         blocks = [snapshot.data] if chunks is None else list(chunks)
         path = os.path.join(self.directory, f"{meta.term:016x}-{meta.index:016x}{SNAP_SUFFIX}")
         temp = path + files.TEMP_SUFFIX
+        start_s = perf_counter()
+        parts = envelope(blocks, snapshot)
+        marshal_s = perf_counter() - start_s
         try:
             # etcd 2.3.8 gives these files 0666 less the umask.
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
             try:
-                for part in envelope(blocks, snapshot):
+                for part in parts:
                     write_all(fd, part)
                 os.fsync(fd)
             finally:
@@ -54,6 +62,8 @@ class Snapshotter:
         except OSError as error:
             self._remove(temp)
             raise files.failure(path, error) from error
+        if self.on_saved is not None:
+            self.on_saved(marshal_s, perf_counter() - start_s)
         return path
 
     def load(self, *, rename_broken: bool = True) -> Snapshot | None:

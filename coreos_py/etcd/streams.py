@@ -52,6 +52,11 @@ class StreamKind(StrEnum):
         """The name in log lines."""
         return "stream Message" if self is StreamKind.MESSAGE else "stream MsgApp v2"
 
+    @property
+    def way(self) -> str:
+        """The name in metrics."""
+        return "message" if self is StreamKind.MESSAGE else "msgappv2"
+
 
 class StreamWriter:
     """One stream that a peer has dialled."""

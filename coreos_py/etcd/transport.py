@@ -14,6 +14,7 @@ from coreos_py.base import gojson, gotime
 from coreos_py.base.errors import WireError
 from coreos_py.etcd import replies, version
 from coreos_py.etcd.membership import parse_id
+from coreos_py.etcd.metrics import SentMessages
 from coreos_py.etcd.pb import decode_message
 from coreos_py.etcd.peer import Peer, Remote
 from coreos_py.etcd.probe import Prober
@@ -75,6 +76,7 @@ class Transport:
         self._peers: dict[int, Peer] = {}
         self._remotes: dict[int, Remote] = {}
         self._prober = Prober(client)
+        self.sent = SentMessages()
         self._complaints: dict[int, str] = {}
 
     # -- membership --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ FIELDS = (
 class Stats:
     """The counters; plain attributes, so that the hot path pays one addition."""
 
-    __slots__ = tuple(attribute for _, attribute in FIELDS)
+    __slots__ = (*(attribute for _, attribute in FIELDS), "recursive_gets")
 
     gets_success: int
     gets_fail: int
@@ -42,10 +42,12 @@ class Stats:
     compare_and_delete_success: int
     compare_and_delete_fail: int
     expire_count: int
+    recursive_gets: int  # of this process; in no snapshot
 
     def __init__(self) -> None:
         for _, attribute in FIELDS:
             setattr(self, attribute, 0)
+        self.recursive_gets = 0
 
     def to_json(self, *, watchers: int) -> str:
         """The body of /v2/stats/store, and the Stats object of a snapshot."""

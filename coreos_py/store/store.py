@@ -71,6 +71,8 @@ class Store:
 
     def get(self, path: str, *, recursive: bool = False, sort: bool = False, now_ns: int) -> Event:
         """The node, with its listing if it is a directory."""
+        if recursive:
+            self.stats.recursive_gets += 1
         node = self._nodes.get(path)
         if type(node) is File:
             self.stats.gets_success += 1

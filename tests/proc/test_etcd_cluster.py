@@ -188,7 +188,15 @@ def test_endpoints_of_leader_and_follower(tmp_path):
             "etcdserver": "2.3.8",
             "etcdcluster": "2.3.0",
         }
-        assert b"etcd_store_writes_total" in leader.request("POST", "/metrics").body
+        metrics = leader.request("POST", "/metrics").body
+        for name in (
+            b'etcd_store_writes_total{action="set"}',
+            b'etcd_store_reads_total{action="getRecursive"}',
+            b"etcd_http_successful_duration_second",
+            b"etcd_snapshot_save_total_durations_seconds_count",
+            b'etcd_rafthttp_message_sent_latency_seconds_count{msgType="MsgApp",remoteID="',
+        ):
+            assert name in metrics
 
 
 def test_terminated_by_signal_after_closing_the_log(tmp_path):
