@@ -133,7 +133,7 @@ def test_own_page_names_every_verb():
 EXIT_CODES = {
     "coreos.1": {0, 1, 2, 70, 126, 127, 130, 141},
     "etcd.8": {0, 1, 2},
-    "etcdctl.1": {0, 1, 2, 4, 5},
+    "etcdctl.1": {0, 1, 2, 3, 4, 5},
     "fleetd.8": {0, 1, 2},
     "fleetctl.1": {0, 1, 2, 255},
 }

@@ -355,6 +355,17 @@ COMMANDS = (
         ),
     ),
     Command("member", help="list, add, remove and update members", commands=_MEMBER_COMMANDS),
+    Command(
+        "repair",
+        "coreos_py.etcd.ctl.repair:repair",
+        args=" ",
+        help="say what is damaged in a data directory, and cut it off",
+        settings=(
+            Setting("data-dir", STRING, help="whose; it must not be in use", metavar="DIR"),
+            Setting("wal-dir", STRING, help="its log, if kept elsewhere", metavar="DIR"),
+            Setting("yes", BOOL, help="do what is proposed"),
+        ),
+    ),
     Command("snapshot", help="copies of a running cluster", commands=_SNAPSHOT_COMMANDS),
     Command("user", help="who may log in, and in which roles", commands=_USER_COMMANDS),
     Command("role", help="what a role may read and write", commands=_ROLE_COMMANDS),
