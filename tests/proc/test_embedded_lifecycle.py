@@ -70,6 +70,34 @@ def test_unload_stops_first(tmp_path):
     scenario(tmp_path, steps)
 
 
+def test_unload_of_a_unit_that_waits_for_its_restart(tmp_path):
+    async def steps(bench):
+        for unit in ("a.service", "b.service"):
+            await bench.load(
+                unit, "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=60\n"
+            )
+            await bench.manager.start(unit)
+            await bench.reach(unit, "auto-restart")
+        # At once down and forgotten, its file with it.
+        await bench.manager.unload("a.service")
+        assert (await bench.manager.states(["a.service"]))["a.service"] == NOT_FOUND
+        assert os.listdir(tmp_path / "state" / "units") == ["b.service"]
+
+    scenario(tmp_path, steps)
+
+
+def test_the_journal_says_what_is_wrong_with_a_unit_file(tmp_path):
+    async def steps(bench):
+        await bench.load("a.service", "[Service]\nFoo=bar\nExecStop=/bin/true\n")
+        lines = [line.text for line in await bench.manager.journal("a.service", lines=10)]
+        assert lines == [
+            "a.service: [Service] Foo= is not supported by the embedded unit manager, ignored",
+            "a.service: service has no ExecStart=, which requires RemainAfterExit=yes",
+        ]
+
+    scenario(tmp_path, steps)
+
+
 def test_what_cannot_be_done_is_said(tmp_path):
     async def steps(bench):
         with pytest.raises(UnitManagerError, match=r"unit a\.service is not loaded"):

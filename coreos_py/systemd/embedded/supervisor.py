@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from coreos_py.base.unitfile import UnitFile
+    from coreos_py.systemd.embedded.definition import Definition
     from coreos_py.systemd.embedded.service import Service
     from coreos_py.systemd.manager import ChangeHint
 
@@ -117,7 +118,11 @@ class EmbeddedManager:
             message = f"cannot write {self._unit_path(name)}: {error.strerror}"
             raise UnitManagerError(name, message) from None
         self._leaving.discard(name)
-        self._hold(name, unit)
+        definition = self._hold(name, unit)
+        for warning in definition.warnings:
+            self._runner.output.say(name, warning)
+        if definition.problem:
+            self._runner.output.say(name, f"{name}: {definition.problem}")
 
     async def unload(self, name: str) -> None:
         """Stop the unit, wait for that, then forget it and its file."""
@@ -130,7 +135,7 @@ class EmbeddedManager:
             runner.do(runner.engine.stop(name, runner.now()))
             await self._until_down(name)
         finally:
-            if name in self._leaving:
+            if name not in self._hashes:  # else it was loaded again meanwhile
                 files.remove_file(self._unit_path(name))
                 self._leave(name)
 
@@ -210,21 +215,22 @@ class EmbeddedManager:
             word if held else "not-found", service.active, service.sub, self._hashes.get(name, "")
         )
 
-    def _hold(self, name: str, unit: UnitFile) -> None:
+    def _hold(self, name: str, unit: UnitFile) -> Definition:
         definition = define(name, unit, self._facts)
         self._hashes[name] = unit.hash
         self._runner.engine.load(definition)
         if unit.hash in self._reported:
-            return
+            return definition
         self._reported.add(unit.hash)
         for text in definition.warnings:
             log.warning("%s", text)
         if definition.problem:
             log.warning("%s: %s", name, definition.problem)
+        return definition
 
     async def _until_down(self, name: str) -> None:
-        service = self._runner.engine.services[name]
-        if service.active in DOWN:
+        service = self._runner.engine.services.get(name)
+        if service is None or service.active in DOWN:
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(name, []).append(waiter)
