@@ -273,7 +273,7 @@ def resolve(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
     try:
         socket.inet_pton(socket.AF_INET, host)
         return [(socket.AF_INET, (host, port))]
-    except OSError:
+    except (OSError, UnicodeError):
         pass
     try:
         # As bytes: the idna codec and its tables would cost 2 ms, and names here are ASCII.

@@ -200,6 +200,8 @@ def test_refused_and_unknown_hosts(ask):
     assert ask(parse_endpoint(f"http://127.0.0.1:{port}"), GET) == [refused]
     unknown = "dial tcp: lookup no.such.invalid: no such host"
     assert ask(parse_endpoint("http://no.such.invalid:1"), GET) == [unknown]
+    no_text = "dial tcp: lookup \udcff: no such host"
+    assert ask(parse_endpoint("http://\udcff:1"), GET) == [no_text]
     missing = "dial unix /nonexistent/s: connect: no such file or directory"
     assert ask(parse_endpoint("unix:///nonexistent/s"), GET) == [missing]
 
