@@ -203,6 +203,16 @@ class Raft:
                     )
                 )
 
+    def left_to_one(self, node: int) -> bool:
+        """True if this node was the other one of two and is removed: all that counts is `node`'s.
+
+        What it had appended besides cannot be committed without `node`, which may not have heard
+        of the removal; refusing it the vote because of a longer log would strand it for ever.
+        """
+        if tuple(self.progress) != (node,):
+            return False
+        return not self.log.last_conf_change(after=max(self.log.applied, self.conf_applied))
+
     def _conf_unapplied(self) -> bool:
         """True if a committed configuration is still to be applied, so the quorum is unknown."""
         log = self.log
@@ -332,7 +342,9 @@ def _restore(r: Raft, snapshot: Snapshot) -> bool:
 
 
 def _on_vote(r: Raft, m: Message) -> None:
-    if r.vote in (0, m.from_) and r.log.is_up_to_date(m.index, m.log_term):
+    if r.vote in (0, m.from_) and (
+        r.log.is_up_to_date(m.index, m.log_term) or r.left_to_one(m.from_)
+    ):
         r.election_elapsed = 0
         r.vote = m.from_
         r.send(VOTE_RESP, m.from_)

@@ -12,6 +12,7 @@ from coreos_py.raft.node import Config, RawNode
 from coreos_py.raft.types import (
     ConfChange,
     Entry,
+    EntryType,
     Message,
     MsgType,
     Role,
@@ -507,3 +508,28 @@ def test_a_member_just_added_has_one_period_to_answer():
     assert raw.role == Role.LEADER
     tick(raw, 10)
     assert raw.role == Role.FOLLOWER
+
+
+def vote_of_a_removed_member(nodes, *, tail=(), term=5):
+    """Member 1 has a log that is longer than candidate 2's, and is none of `nodes`."""
+    raw = node(nodes=nodes, terms=[3, 3, 3], term=3)
+    raw.storage.append([Entry(3, raw.storage.last_index + i, t) for i, t in enumerate(tail, 1)])
+    raw.step(Message(MsgType.VOTE, 1, 2, term, log_term=1, index=START))
+    (reply,) = (m for m in drain(raw) if m.type == MsgType.VOTE_RESP)
+    return not reply.reject
+
+
+@pytest.mark.parametrize(
+    ("nodes", "tail", "granted"),
+    [
+        ((2,), (), True),
+        ((2, 3), (), False),
+        ((1, 2), (), False),
+        ((3,), (), False),
+        ((2,), (EntryType.CONF_CHANGE,), False),
+    ],
+    ids=["the last one", "two are left", "not removed", "another is", "a change is pending"],
+)
+def test_only_the_last_member_may_do_without_the_log_of_a_removed_one(nodes, tail, granted):
+    """2 may not know yet that it is alone: it needs the vote of 1, whose longer log is void."""
+    assert vote_of_a_removed_member(nodes, tail=tail) is granted
