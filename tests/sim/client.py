@@ -58,10 +58,17 @@ class Client:
             self._done(operation)
 
         datas = [command(operation, key, operation)]
-        datas += [
-            command(world.new_operation(), "filler", 0) for _ in range(world.options.burst - 1)
-        ]
+        datas += [self._filler() for _ in range(world.options.burst - 1)]
         return server.propose(datas, operation=operation, reply=reply)
+
+    def _filler(self) -> bytes:
+        """Something nobody waits for; with a store, a key that expires soon, or has already."""
+        world, rng = self.world, self.rng
+        operation = world.new_operation()
+        if not world.options.store:
+            return command(operation, "filler", 0)
+        ttl_us = rng.randrange(-world.options.tick_us, 4 * world.options.election_us)
+        return command(operation, f"t{rng.randrange(4)}", 0, expire_us=world.now + ttl_us)
 
     def _read(self, server, key: str, operation: int) -> bool:
         world = self.world

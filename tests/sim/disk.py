@@ -116,11 +116,17 @@ class Disk:
         self.pending: list[Record] = []
         self.synced = 0
         self.busy_until = 0
+        self.full = False
 
     def write(self, records: list[Record]) -> int:
         """Hand records to the operating system; returns the position to sync up to."""
         self.pending.extend(records)
         return self.synced + len(self.pending)
+
+    def write_in_part(self, records: list[Record]) -> None:
+        """Hand over what still fits; the last record only in part."""
+        keep = self.rng.randrange(len(records))
+        self.pending.extend([*records[:keep], Torn(records[keep])])
 
     def sync(self, position: int) -> None:
         """Everything written before `position` is durable."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 
+HOUR_US = 3600 * 1_000_000
+
+
 class Faults:
     """The ill will of one world."""
 
@@ -22,6 +25,8 @@ class Faults:
         self._every(options.crash_every_us, self.crash_one)
         self._every(options.pause_every_us, self.pause_one)
         self._every(options.churn_every_us, self.change_members)
+        self._every(options.disk_full_every_us, self.fill_disk)
+        self._every(options.clock_jump_every_us, self.jump_clock)
         if options.partition != "none":
             self._every(options.partition_every_us, self.partition)
 
@@ -57,6 +62,24 @@ class Faults:
                 4 * self.world.options.election_us
             )
             self.world.note("pause", server.id)
+
+    def fill_disk(self) -> None:
+        """Somebody else's files take all the space, for a while."""
+        node = self.rng.choice(sorted(self.world.disks))
+        self.world.disks[node].full = True
+        self.world.note("disk full", node)
+        self.world.at(
+            self.rng.randrange(6 * self.world.options.election_us) + 1, self._make_room, node
+        )
+
+    def _make_room(self, node: int) -> None:
+        self.world.disks[node].full = False
+
+    def jump_clock(self) -> None:
+        """A wall clock is set, up to an hour wrong; only deadlines of keys may depend on it."""
+        node = self.rng.choice(sorted(self.world.disks))
+        self.world.clocks_us[node] = self.rng.randrange(-HOUR_US, HOUR_US)
+        self.world.note("clock set", (node, self.world.clocks_us[node]))
 
     def partition(self) -> None:
         """Break links, or heal them if some are broken."""
@@ -117,7 +140,7 @@ class Faults:
         if server is None or not server.machine.nodes:
             return
         members = server.machine.nodes
-        if len(members) < 3 or (len(members) < 6 and rng.random() < 0.5):
+        if len(members) < 2 or (len(members) < 6 and rng.random() < 0.5):
             change = conf_change(world.new_operation(), ConfChangeType.ADD_NODE, world.new_node())
         else:
             gone = rng.choice(members)

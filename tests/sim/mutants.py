@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from coreos_py.etcd.apply import Applier
 from coreos_py.raft import core, leader, node
 from coreos_py.raft.core import Raft
 from coreos_py.raft.log import MemoryLog
@@ -391,6 +392,40 @@ def read_without_a_quorum_round():
         return states
 
     return patched(ReadRounds, settle=settle)
+
+
+# -- disks and clocks -----------------------------------------------------------------------
+
+
+@mutant(fsync_fails=0.03)
+def failed_fsync_is_ignored():
+    def sync(self, position):
+        if not self.fsync_fails():
+            self.disk.sync(position)
+        return True
+
+    return patched(Server, _sync=sync)
+
+
+@mutant(disk_full_every_us=1_000_000)
+def full_disk_is_ignored():
+    def write(self, records):
+        if self.disk.full:
+            records = []
+        return self.disk.write(records)
+
+    return patched(Server, _write=write)
+
+
+@mutant(store=True, clock_jump_every_us=1_000_000, burst=4)
+def keys_expire_by_the_local_clock():
+    def apply(self, request, *, now_ns):
+        if request.method == "SYNC":
+            request = request._replace(time=now_ns)
+        return original(self, request, now_ns=now_ns)
+
+    original = Applier.apply
+    return patched(Applier, apply=apply)
 
 
 @mutant(reads=0.6, keys=1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from coreos_py.base.errors import WireError
 from coreos_py.etcd import pb
+from coreos_py.etcd.rafthttp_codec import MessageDecoder, MessageEncoder
 from coreos_py.raft.types import Message, MsgType
 
 if TYPE_CHECKING:
@@ -30,10 +33,27 @@ class Network:
         if link in self.cut or (not self.calm and rng.random() < options.loss):
             self._lost(m)
             return
+        if options.garbled and not self.calm and rng.random() < options.garbled:
+            self._garble(m)
+            self._lost(m)
+            return
         packed = pb.encode_message(m) if options.codec else m
         world.at(self._delay(link), self._deliver, packed)
         if not self.calm and rng.random() < options.duplicate:
             world.at(self._delay(link), self._deliver, packed)
+
+    def _garble(self, m: Message) -> None:
+        """The connection breaks in the middle, or damage gets past TCP's checksum and breaks it.
+
+        Half a frame is no message; a damaged one is refused, or makes sense, but never harms.
+        """
+        frame = bytearray(MessageEncoder().encode(m))
+        at = self.rng.randrange(len(frame))
+        if MessageDecoder().feed(bytes(frame[:at])):
+            self.world.oracle.fail(f"decoded a message from {frame[:at].hex()}")
+        frame[at] ^= 1 << self.rng.randrange(8)
+        with suppress(WireError):
+            MessageDecoder().feed(bytes(frame))
 
     def _delay(self, link: tuple[int, int]) -> int:
         options = self.world.options

@@ -165,7 +165,11 @@ class Oracle:
             if not data.startswith(b"[%d," % operation):
                 self.fail(f"operation {operation} was acknowledged at {index}, there is {data!r}")
         options = self.world.options
+        trees: dict[int, object] = {}
         for server in self.world.servers.values():
+            tree = server.machine.tree()
+            if trees.setdefault(server.machine.applied, tree) != tree:
+                self.fail(f"{server.id} holds {tree}, others {trees[server.machine.applied]}")
             storage = server.raw.storage
             length = storage.last_index - storage.first_index
             bound = options.snapshot_count + options.catch_up_entries + 100 * options.burst

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,14 @@ from coreos_py.raft.errors import NotLeader, ProposalDropped
 from coreos_py.raft.node import Config, RawNode
 from coreos_py.raft.types import ConfChangeType, Entry, EntryType, Message, Ready, Role, SoftState
 from tests.sim import disk as disks
-from tests.sim.machine import Machine, conf_change
+from tests.sim.machine import Machine, conf_change, sync
 
 if TYPE_CHECKING:
     from tests.sim.disk import Disk
     from tests.sim.world import World
 
 TURNS_MAX = 10_000
+SYNC_TICKS = 5
 
 Reply = Callable[[int], None]
 ReadReply = Callable[[tuple[int, int] | None], None]
@@ -50,7 +52,8 @@ class Server:
         self.read_number = 0
         self.observed_commit = 0
         self.observed_term = 0
-        self.machine = Machine.load(disk.image.snapshot.data)
+        self.ticks = 0
+        self.machine = Machine.load(disk.image.snapshot.data, with_store=options.store)
         config = Config(
             node,
             election_ticks=options.election_ticks,
@@ -83,8 +86,20 @@ class Server:
         if self._postponed(self.tick):
             return
         self.raw.tick()
+        self.ticks += 1
+        if self.world.options.store and self.ticks % SYNC_TICKS == 0:
+            self._propose_sync()
         self.turn()
         self.world.at(self.tick_us, self.tick)
+
+    def clock_us(self) -> int:
+        """What its wall clock shows."""
+        return self.world.now + self.world.clocks_us.get(self.id, 0)
+
+    def _propose_sync(self) -> None:
+        if self.raw.role == Role.LEADER and not self.world.network.calm:
+            with suppress(ProposalDropped):  # It leads, but is no member any more.
+                self.raw.propose([sync(self.clock_us())])
 
     def receive(self, m: Message) -> None:
         if self._postponed(self.receive, m):
@@ -177,9 +192,33 @@ class Server:
             self._finish(ready, messages)
 
     def _save(self, ready: Ready, records: list[disks.Record], messages: list[Message]) -> None:
-        position = self.disk.write(records)
+        position = self._write(records)
+        if position is None:
+            return
         delay = self._disk_delay() if ready.must_sync else self.rng.randrange(100)
         self.world.at(delay, self._saved, ready, position if ready.must_sync else 0, messages)
+
+    def _write(self, records: list[disks.Record]) -> int | None:
+        """Hand it to the disk; None if that is full and the process has ended."""
+        if self.disk.full:
+            self.world.note("no space", self.id)
+            self.disk.write_in_part(records)
+            self.crash()
+            return None
+        return self.disk.write(records)
+
+    def _sync(self, position: int) -> bool:
+        """Make it durable; False if the disk failed and the process has ended."""
+        if self.fsync_fails():
+            self.world.note("fsync failed", self.id)
+            self.crash()
+            return False
+        self.disk.sync(position)
+        return True
+
+    def fsync_fails(self) -> bool:
+        chance = self.world.options.fsync_fails
+        return bool(chance) and not self.world.network.calm and self.rng.random() < chance
 
     def _disk_delay(self) -> int:
         world = self.world
@@ -193,7 +232,8 @@ class Server:
     def _saved(self, ready: Ready, position: int, messages: list[Message]) -> None:
         if self._postponed(self._saved, ready, position, messages):
             return
-        self.disk.sync(position)
+        if position and not self._sync(position):
+            return
         if not self.world.loses_power(self, "saved"):
             self._finish(ready, messages)
             self.turn()
@@ -204,7 +244,8 @@ class Server:
         if not self.alive:
             return
         if ready.snapshot is not None:
-            self.machine = Machine.load(ready.snapshot.data)
+            with_store = self.world.options.store
+            self.machine = Machine.load(ready.snapshot.data, with_store=with_store)
             self.snapshot_index = max(self.snapshot_index, ready.snapshot.meta.index)
         for entry in ready.committed:
             self._apply(entry)
@@ -232,7 +273,7 @@ class Server:
             self.world.network.send(m)
 
     def _apply(self, entry: Entry) -> None:
-        operation = self.machine.apply(entry)
+        operation = self.machine.apply(entry, clock_us=self.clock_us())
         if entry.type == EntryType.CONF_CHANGE:
             change = pb.decode_conf_change(entry.data)
             if self.machine.admits(change):
@@ -275,7 +316,9 @@ class Server:
         self.snapshotting = True
         index, nodes, data = machine.applied, machine.nodes, machine.save()
         term = self.raw.storage.term(index)
-        position = self.disk.write(disks.local_snapshot(data, index, term=term, nodes=nodes))
+        position = self._write(disks.local_snapshot(data, index, term=term, nodes=nodes))
+        if position is None:
+            return
         self.world.at(self._disk_delay(), self._snapshot_saved, index, nodes, data, position)
 
     def _snapshot_saved(
@@ -283,7 +326,8 @@ class Server:
     ) -> None:
         if self._postponed(self._snapshot_saved, index, nodes, data, position):
             return
-        self.disk.sync(position)
+        if not self._sync(position):
+            return
         self.snapshotting = False
         self.snapshot_index = max(self.snapshot_index, index)
         storage = self.raw.storage

@@ -26,6 +26,11 @@ CALMER: dict[str, Any] = {
     "burst": 1,
     "reads": 0.0,
     "codec": False,
+    "store": False,
+    "clock_jump_every_us": 0,
+    "fsync_fails": 0.0,
+    "disk_full_every_us": 0,
+    "garbled": 0.0,
     "early_messages": False,
     "leader_sends_early": False,
 }

@@ -49,6 +49,11 @@ class Options:
     early_messages: bool
     codec: bool
     duration_us: int
+    store: bool
+    clock_jump_every_us: int
+    fsync_fails: float
+    disk_full_every_us: int
+    garbled: float
 
     @property
     def election_us(self) -> int:
@@ -67,7 +72,7 @@ def draw(seed: int) -> Options:
     tick = pick([10, 10, 50]) * MS
     election_ticks = pick([3, 5, 10])
     election = tick * election_ticks * 3 // 2
-    return Options(
+    options = Options(
         nodes=pick([1, 3, 3, 3, 3, 3, 5, 5, 5, 5]),
         tick_us=tick,
         election_ticks=election_ticks,
@@ -99,5 +104,12 @@ def draw(seed: int) -> Options:
         leader_sends_early=rng.random() < 0.5,
         early_messages=rng.random() < 0.5,
         codec=rng.random() < 0.25,
-        duration_us=40 * election,
+        duration_us=0,
+        store=rng.random() < 0.25,
+        clock_jump_every_us=maybe(election * pick([1, 5]), 0),
+        fsync_fails=maybe(pick([0.003, 0.03]), 0.0),
+        disk_full_every_us=maybe(election * pick([5, 15]), 0),
+        garbled=maybe(pick([0.01, 0.1]), 0.0),
     )
+    options.duration_us = election * pick([10, 20, 40])
+    return options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.unit.raft.scripted import Cluster
 
 ROOT = Path(__file__).parents[2]
 STORIES = sorted((ROOT / "tests" / "data" / "raft").glob("*.txt"))
-CHUNK = 100
+CHUNK = 1000
 CHUNKS = 10
 FRESH = 40
 TRIES = 400
@@ -35,10 +36,25 @@ def survive(seed: int) -> None:
         raise
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_fixed_seeds(chunk):
-    for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
-        survive(seed)
+    """Ten thousand clusters in all, on every processor there is."""
+    count = os.cpu_count() or 1
+    begin, end = chunk * CHUNK, (chunk + 1) * CHUNK
+    borders = [begin + (end - begin) * part // count for part in range(count + 1)]
+    searches = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.sim", "--seeds", f"{first}:{last}"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for first, last in pairwise(borders)
+    ]
+    outputs = [search.communicate()[0] for search in searches]
+    assert [search.returncode for search in searches] == [0] * count, "".join(outputs)
 
 
 def test_fresh_seeds(seed):

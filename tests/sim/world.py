@@ -63,6 +63,7 @@ class World:
         self.oracle = Oracle(self)
         self.network = Network(self)
         self.disks: dict[int, Disk] = {}
+        self.clocks_us: dict[int, int] = {}
         self.servers: dict[int, Server] = {}
         self.leaving: set[int] = set()
         self.gone: set[int] = set()
@@ -216,7 +217,8 @@ class World:
         network.clogged.clear()
         for server in self.servers.values():
             server.paused_until = 0
-        for node in list(self.disks):
+        for node, disk in list(self.disks.items()):
+            disk.full = False
             self.start(node)
 
     def _converge(self) -> None:
