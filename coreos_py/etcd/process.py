@@ -22,8 +22,8 @@ from coreos_py.http.listen import ListenError, bind_tcp, listen
 
 if TYPE_CHECKING:
     import socket
-    import ssl
 
+    from coreos_py.base.tls import ContextSource
     from coreos_py.etcd.config import TLSFiles
     from coreos_py.http.listen import Listener
     from coreos_py.http.server import HTTPServer
@@ -96,7 +96,7 @@ class Process:
         listen_urls: tuple[str, ...],
         sockets: list[socket.socket],
         *,
-        context: ssl.SSLContext | None,
+        context: ContextSource | None,
         connections_max: int | None = None,
     ) -> None:
         """Serve on sockets that bind() opened."""
@@ -140,8 +140,8 @@ class Process:
             self.status.set_result(0)
 
 
-def listener_context(listen_urls: tuple[str, ...], files: TLSFiles) -> ssl.SSLContext | None:
-    """For the https URLs among these; None if there are none."""
+def listener_context(listen_urls: tuple[str, ...], files: TLSFiles) -> ContextSource | None:
+    """For the https URLs among these; None if there are none. Follows its files' changes."""
     secure = [url for url in listen_urls if url.startswith("https:")]
     if not secure:
         return None
@@ -149,16 +149,30 @@ def listener_context(listen_urls: tuple[str, ...], files: TLSFiles) -> ssl.SSLCo
         raise CoreosError(
             f"cannot listen on TLS for {secure[0]}: KeyFile and CertFile are not presented"
         )
-    return tls.server_context(
-        files.cert, files.key, ca_file=files.trusted_ca, require_client_cert=files.client_auth
+    return _reloading(
+        files,
+        lambda: tls.server_context(
+            files.cert, files.key, ca_file=files.trusted_ca, require_client_cert=files.client_auth
+        ),
     )
 
 
-def client_context(files: TLSFiles) -> ssl.SSLContext | None:
-    """For connections to other members; None: the defaults will do."""
+def client_context(files: TLSFiles) -> ContextSource | None:
+    """For connections to other members; None: the defaults will do. Follows its files' changes."""
     if not files and not files.trusted_ca:
         return None
-    return tls.client_context(ca_file=files.trusted_ca, cert_file=files.cert, key_file=files.key)
+    return _reloading(
+        files,
+        lambda: tls.client_context(
+            ca_file=files.trusted_ca, cert_file=files.cert, key_file=files.key
+        ),
+    )
+
+
+def _reloading(files: TLSFiles, make: ContextSource) -> ContextSource:
+    return tls.ReloadingContext(
+        make, (files.cert, files.key, files.trusted_ca), complain=log.error, notice=log.info
+    )
 
 
 def connections_limit() -> int:

@@ -22,9 +22,9 @@ from coreos_py.http.aclient import AsyncHTTPClient
 from coreos_py.http.server import HTTPServer, Limits
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterable
 
+    from coreos_py.base.tls import ContextSource
     from coreos_py.etcd.config import Config
     from coreos_py.etcd.process import Process
 
@@ -229,7 +229,7 @@ def save_cluster_file(path: str, peer_urls: Iterable[str]) -> None:
     fsync_dir(os.path.dirname(path))
 
 
-def _client(config: Config, context: ssl.SSLContext | None, *, body_max: int) -> AsyncHTTPClient:
+def _client(config: Config, context: ContextSource | None, *, body_max: int) -> AsyncHTTPClient:
     flags = config.proxy
     return AsyncHTTPClient(
         tls=context,

@@ -22,19 +22,22 @@ from coreos_py.http.url import Endpoint
 if TYPE_CHECKING:
     import ssl
 
+    from coreos_py.base.tls import ContextSource
+
 _HIGH_WATER = 1 << 18
 
 
 class AsyncHTTPClient:
     """Sends requests over kept connections. Create and use it inside one event loop.
 
-    `write_timeout_s` bounds how long a peer may refuse to take a request.
+    `tls` may be asked for its context at every handshake; `write_timeout_s` bounds how long a peer
+    may refuse to take a request.
     """
 
     def __init__(
         self,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | ContextSource | None = None,
         connect_timeout_s: float | None = 10.0,
         write_timeout_s: float | None = None,
         idle_max: int = 16,
@@ -182,7 +185,7 @@ class AsyncHTTPClient:
             import ssl
 
             self._tls = ssl.create_default_context()
-        return self._tls
+        return self._tls() if callable(self._tls) else self._tls
 
 
 class _Connection(asyncio.Protocol):

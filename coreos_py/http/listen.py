@@ -16,6 +16,10 @@ import stat
 from coreos_py.base.errors import CoreosError
 from coreos_py.http.server import HTTPServer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.base.tls import ContextSource
+
 _BACKLOG = 1024
 _ACCEPT_BATCH = 64
 _RETRY_S = 0.5
@@ -76,7 +80,7 @@ class Listener:
         server: HTTPServer,
         sock: socket.socket,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | ContextSource | None = None,
         connections_max: int | None = None,
         handshake_timeout_s: float = 10.0,
     ) -> None:
@@ -143,10 +147,11 @@ class Listener:
             task.add_done_callback(self._starting.discard)
 
     async def _start(self, conn: socket.socket) -> None:
-        timeout = self._handshake_timeout_s if self._tls is not None else None
+        tls = self._tls() if callable(self._tls) else self._tls
+        timeout = self._handshake_timeout_s if tls is not None else None
         try:
             await self._loop.connect_accepted_socket(
-                self._server.connection, conn, ssl=self._tls, ssl_handshake_timeout=timeout
+                self._server.connection, conn, ssl=tls, ssl_handshake_timeout=timeout
             )
         except OSError:  # the peer went away or failed the handshake (ssl.SSLError is an OSError)
             conn.close()
@@ -165,10 +170,13 @@ def listen(
     server: HTTPServer,
     sockets: list[socket.socket],
     *,
-    tls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | ContextSource | None = None,
     connections_max: int | None = None,
 ) -> list[Listener]:
-    """Start accepting on every socket; call inside the running loop."""
+    """Start accepting on every socket; call inside the running loop.
+
+    `tls` may be asked for its context at every handshake.
+    """
     return [Listener(server, sock, tls=tls, connections_max=connections_max) for sock in sockets]
 
 

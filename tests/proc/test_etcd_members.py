@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -227,6 +228,31 @@ def test_tls_with_client_certificates(tmp_path):
             http_request("GET", leader.client_url + "/version", tls=stranger)
         leader.kill9()
         eventually(lambda: follower.put("/k", "w", timeout_s=2).status == 200, within_s=10)
+
+
+def test_certificates_are_renewed_without_a_restart(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    old, new = make_certs(tmp_path / "old"), make_certs(tmp_path / "new")
+    trusts_old = ssl.create_default_context(cafile=old.ca)
+    trusts_new = ssl.create_default_context(cafile=new.ca)
+    flags = [
+        *FAST,
+        *(f"--{side}cert-file={old.server_cert}" for side in ("", "peer-")),
+        *(f"--{side}key-file={old.server_key}" for side in ("", "peer-")),
+        f"--peer-trusted-ca-file={old.ca}",
+    ]
+    with EtcdCluster(tmp_path, flags=flags, scheme="https", tls=trusts_old) as cluster:
+        member = cluster.members[0]
+        url = member.client_url + "/version"
+        Path(old.server_key).write_bytes(Path(new.server_key).read_bytes())
+        assert http_request("GET", url, tls=trusts_old).status == 200
+        assert "keeping the TLS files of before: the key in " in member.log_text()
+        Path(old.server_cert).write_bytes(Path(new.server_cert).read_bytes())
+        assert http_request("GET", url, tls=trusts_new).status == 200
+        assert "TLS files have changed, using " in member.log_text()
+        with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+            http_request("GET", url, tls=trusts_old)
 
 
 def test_cors(tmp_path):
