@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.support.procs import EtcdCluster, EtcdProcess, command, free_ports
+from tests.support.procs import EtcdCluster, EtcdProcess, command, eventually, free_ports
 
 pytestmark = pytest.mark.proc
 
@@ -266,3 +266,25 @@ def test_a_crash_loop_during_the_first_starts(tmp_path, rng, size, attempts):
             assert member.value("/k", quorum=True) == "v"
         finally:
             cluster.close()
+
+
+@pytest.mark.slow
+def test_one_slow_disk_slows_down_nobody_else(tmp_path):
+    """A follower that syncs for longer than the election timeout: no votes, no slow writes."""
+    flags = ["--heartbeat-interval=100", "--election-timeout=1000"]
+    with EtcdCluster(tmp_path, 3, flags=flags) as cluster:
+        slow = cluster.followers()[0]
+        slow.kill9()
+        (traced_words,) = traced(tmp_path, "delay_enter=1500000").values()
+        slow.argv = [*traced_words, *slow.argv[len(command("etcd")) :]]
+        slow.start()
+        slow.wait_ready(within_s=30)
+        leader = cluster.leader()
+        term = leader.get("/").headers["X-Raft-Term"]
+        begin = time.monotonic()
+        for number in range(300):
+            assert leader.put(f"/k{number % 7}", str(number)).status in (200, 201)
+        assert time.monotonic() - begin < 15
+        assert leader.put("/last", "1").headers["X-Raft-Term"] == term
+        eventually(lambda: slow.value("/last") == "1", within_s=20)
+        assert slow.raft_status()["lead"] == leader.member_id()
