@@ -111,6 +111,7 @@ ROOT_RONLY = 107
 DIR_NOT_EMPTY = 108
 EXISTING_PEER_ADDR = 109
 UNAUTHORIZED = 110
+QUOTA_EXCEEDED = 111  # ours; etcd 2.3 has no quota
 VALUE_REQUIRED = 200
 PREV_VALUE_REQUIRED = 201
 TTL_NAN = 202
@@ -145,6 +146,7 @@ STORE_MESSAGES = {
     DIR_NOT_EMPTY: "Directory not empty",
     EXISTING_PEER_ADDR: "Peer address has existed",
     UNAUTHORIZED: "The request requires user authentication",
+    QUOTA_EXCEEDED: "The quota of the store is used up",
     VALUE_REQUIRED: "Value is Required in POST form",
     PREV_VALUE_REQUIRED: "PrevValue is Required in POST form",
     TTL_NAN: "The given TTL in POST form is not a number",
@@ -171,6 +173,7 @@ STORE_MESSAGES = {
 _STORE_STATUS = {
     KEY_NOT_FOUND: 404,
     NOT_FILE: 403,
+    QUOTA_EXCEEDED: 403,
     DIR_NOT_EMPTY: 403,
     UNAUTHORIZED: 401,
     TEST_FAILED: 412,

@@ -91,6 +91,7 @@ class Config(NamedTuple):
     max_snapshots: int = 5
     max_wals: int = 5
     event_history: int = EVENT_HISTORY
+    quota_bytes: int = 0
     quorum_read: str = "log"
     cors: tuple[str, ...] = ()
     advertise_peer_urls: tuple[str, ...] = ()
@@ -205,6 +206,7 @@ def _build(values: Values, urls: Mapping[str, tuple[str, ...]], lines: tuple[Lin
         proxy=_proxy(values),
         strict_reconfig_check=values["strict-reconfig-check"],
         event_history=values["event-history"],
+        quota_bytes=values["quota-backend-bytes"],
         quorum_read=values["quorum-read"],
         force_new_cluster=values["force-new-cluster"],
         client_tls=_tls(values, ""),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import EVENT_INDEX_CLEARED, INVALID_FORM, RAFT_INTERNAL, StoreError
 from coreos_py.etcd import keys_request, replies
+from coreos_py.etcd.quota import Quota
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
 
@@ -40,6 +41,8 @@ class KeysAPI:
         self._requests = server.requests
         self.succeeded = server.requests.succeeded
         self.cluster_header = b"X-Etcd-Cluster-Id: %x\r\n" % server.cluster.id
+        limit = server.config.quota_bytes
+        self._quota = Quota(server.store, limit) if limit else None
         self._head = replies.JSON_TYPE + self.cluster_header
 
     def handle(
@@ -75,6 +78,8 @@ class KeysAPI:
             requests = self._requests
             if method in _LOGGED:
                 requests.received[method] += 1
+                if self._quota is not None:
+                    self._quota.admit(parsed)
                 reply = KeyReply(self, parsed, extra)
                 self._submit(parsed, reply)
                 return reply

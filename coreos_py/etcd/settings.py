@@ -151,6 +151,14 @@ TABLE: tuple[Setting, ...] = (
         help="events kept for watches that start in the past",
     ),
     _flag(
+        "quota-backend-bytes",
+        UINT,
+        "0",
+        MEMBER,
+        metavar="BYTES",
+        help="what clients may store in keys and values, 0 for no limit",
+    ),
+    _flag(
         "quorum-read",
         choice("log", "index"),
         "log",

@@ -29,7 +29,7 @@ from coreos_py.store.watch import Watcher, WatchHub
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 MIN_EXPIRE_NS = 946_684_800_000_000_000
 """2000-01-01: set and create take an earlier expiry for "permanent"."""
@@ -93,6 +93,10 @@ class Store:
         """The file at a clean path, None if there is none; not counted as a read."""
         node = self._nodes.get(path)
         return node if type(node) is File else None
+
+    def nodes(self) -> Iterable[File | Directory]:
+        """Everything there is, hidden or not, in no order; not while the store changes."""
+        return self._nodes.values()
 
     def all_nodes(self) -> list[File | Directory]:
         """Everything there is, hidden or not, parents before what is in them."""

@@ -52,7 +52,7 @@ def _describe(damage: Damage) -> Iterator[str]:
     for path in damage.aside:
         yield f"{path}: to be renamed to .broken"
     if damage.rebuild:
-        yield "A new log to be begun behind the snapshot: what came after it is lost."
+        yield f"A new log to be begun behind the snapshot, because {damage.rebuild}."
     at = damage.snapshot.index if damage.snapshot is not None else 0
     yield f"What stays: the snapshot at index {at}, the log up to index {damage.last}."
     if damage.rebuild or damage.aside or (cut is not None and not cut.torn):

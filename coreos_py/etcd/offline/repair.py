@@ -47,7 +47,7 @@ class Damage(NamedTuple):
     snapshots: tuple[tuple[str, str], ...]  # path and reason
     cut: Cut | None
     aside: tuple[str, ...]  # whole files, or the directory of the log
-    rebuild: bool
+    rebuild: str  # why the log has to be begun again, or nothing
     snapshot: SnapshotMeta | None
     metadata: bytes
     last: int
@@ -129,11 +129,16 @@ def _plan(
     if log is not None and not log.replay.problem(first_seq=log.first_seq):
         last = index + len(log.replay.entries)
         metadata = log.replay.metadata
-        return Damage(tuple(broken), log.cut, log.aside, False, newest, metadata, last)
+        return Damage(tuple(broken), log.cut, log.aside, "", newest, metadata, last)
     found = _any_metadata(directory, names)
     if newest is None or not found:
         raise CoreosError(f"{directory}: cannot be repaired: {NOTHING_LEFT}")
-    return Damage(tuple(broken), None, (directory,), True, newest, found, index)
+    why = "no file of it reaches back to the snapshot"
+    if log is not None:
+        why = log.replay.problem(first_seq=log.first_seq)
+        if log.cut is not None:
+            why = f"{log.cut.path} is damaged at offset {log.cut.size}: {log.cut.reason}"
+    return Damage(tuple(broken), None, (directory,), why, newest, found, index)
 
 
 def _read(directory: str, names: list[WalName], start: pb.Marker) -> _Log | None:

@@ -6,7 +6,7 @@ import pytest
 
 from coreos_py.base import errors
 
-STATUS = {100: 404, 101: 412, 102: 403, 105: 412, 108: 403, 110: 401, 300: 500, 301: 500}
+STATUS = {100: 404, 101: 412, 102: 403, 105: 412, 108: 403, 110: 401, 111: 403, 300: 500, 301: 500}
 
 
 def test_every_code_has_a_message_and_a_status():
