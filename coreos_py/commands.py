@@ -30,6 +30,7 @@ _ETCD = "coreos_py.etcd.cmd_etcd:main"
 _ETCDCTL = "coreos_py.etcd.cmd_etcdctl:main"
 _FLEETD = "coreos_py.fleet.cmd_fleetd:main"
 _FLEETCTL = "coreos_py.fleet.cmd_fleetctl:main"
+_LOCKSMITHCTL = "coreos_py.locksmith.cmd_locksmithctl:main"
 _LATER = "coreos_py.cli.later:main"
 
 ROWS = (
@@ -40,7 +41,7 @@ ROWS = (
     Row("fleetd", _FLEETD, DAEMON, "fleetd(8)", help="units across machines"),
     Row("fleetctl", _FLEETCTL, CLI, "fleetctl(1)", help="client for fleetd"),
     Row("locksmithd", _LATER, LATER, "", help="reboot lock daemon"),
-    Row("locksmithctl", _LATER, LATER, "", help="reboot lock client"),
+    Row("locksmithctl", _LOCKSMITHCTL, CLI, "locksmithctl(1)", help="client for the reboot lock"),
     Row("update_engine", _LATER, LATER, "", help="system updates"),
     Row("update_engine_client", _LATER, LATER, "", help="client for update_engine"),
     Row("coreos-cloudinit", _LATER, LATER, "", help="first-boot configuration"),

@@ -49,7 +49,8 @@ WAYS = {
     "fleetctl list-unit-files": ["fleetctl", "--endpoint", NOWHERE, "list-unit-files"],
     "fleetctl cat": ["fleetctl", "--endpoint", NOWHERE, "cat", "a.service"],
     "fleetctl start": ["fleetctl", "--endpoint", NOWHERE, "start", "a.service"],
-    "locksmithctl": ["locksmithctl", "status"],
+    "locksmithctl status": ["locksmithctl", "--endpoint", NOWHERE, "status"],
+    "locksmithctl lock": ["locksmithctl", "--endpoint", NOWHERE, "lock", "a"],
 }
 
 # Runs one command like the archive does and tells which modules that brought.
@@ -161,7 +162,8 @@ def _times(argvs, rounds):
 
 # Command, and how many times the bare interpreter's start it may take.
 BUDGETS = [
-    (["locksmithctl"], 2.4),
+    (["locksmithd"], 2.4),
+    (WAYS["locksmithctl status"], 3.7),
     (WAYS["etcdctl get"], 3.7),
     (WAYS["fleetctl list-units"], 3.9),
     (["coreos", "list"], 6.2),

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "etcd": {"base", "cli", "http", "raft", "store", "etcdclient"},
     "systemd": {"base", "cli", "http"},
     "fleet": {"base", "cli", "http", "etcdclient", "etcd", "systemd"},
+    "locksmith": {"base", "cli", "http", "etcdclient", "systemd"},
     "cluster": {"base", "cli", "http", "etcdclient", "etcd", "systemd", "fleet"},
     "suite": {"base", "cli", "units"},
     "units": set(),
@@ -41,6 +42,7 @@ PURE = (
     "coreos_py.fleet.scheduler",
     "coreos_py.fleet.reconcile",
     "coreos_py.fleet.heartbeat",
+    "coreos_py.locksmith.semaphore",
     *(f"coreos_py.systemd.embedded.{name}" for name in _PURE_EMBEDDED.split()),
 )
 IMPURE_MODULES = {

@@ -130,7 +130,8 @@ def _complete(line):
         ("coreos et", {"etcd", "etcd2", "etcdctl"}, {"install"}),
         ("etcd2 --data", {"--data-dir"}, {"--name"}),
         ("fleetd --c", {"--config"}, set()),
-        ("locksmithctl ", set(), {"--help"}),
+        ("locksmithd ", set(), {"--help"}),
+        ("locksmithctl s", {"status", "set-max"}, {"lock"}),
     ],
 )
 def test_completion(line, offered, not_offered):

@@ -1,0 +1,148 @@
+"""locksmithctl's command line: global settings, commands, and the texts of locksmithctl 0.6.2.
+
+Global flags stand before the command, as in 0.6.2. An endpoint from the environment replaces the
+default ones; in 0.6.2 it is only added to them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from coreos_py.cli.grammar import GO
+from coreos_py.cli.program import Command, Program
+from coreos_py.cli.settings import BOOL, STRING, STRINGS, Setting, env_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.cli.grammar import FlagError
+    from coreos_py.cli.program import Call
+    from coreos_py.cli.settings import Kind
+
+VERSION = "0.6.2+git"  # of the program whose behaviour this is; scripts compare it
+DEFAULT_ENDPOINTS = "http://127.0.0.1:2379,http://127.0.0.1:4001"
+
+_HOLDERS = "coreos_py.locksmith.ctl.holders"
+_REBOOT = "coreos_py.locksmith.ctl.reboot"
+
+
+def _setting(
+    name: str, kind: Kind, help_text: str, *, default: str = "", metavar: str = ""
+) -> Setting:
+    env = env_name("LOCKSMITHCTL_", name)
+    return Setting(name, kind, default, env=env, help=help_text, metavar=metavar)
+
+
+SETTINGS = (
+    _setting("debug", BOOL, "tell every request on stderr"),
+    _setting(
+        "endpoint",
+        STRINGS,
+        "where etcd is; may be given several times",
+        default=DEFAULT_ENDPOINTS,
+        metavar="URL,...",
+    ),
+    _setting("etcd-cafile", STRING, "authority that signed etcd's certificate", metavar="FILE"),
+    _setting("etcd-certfile", STRING, "client certificate for etcd", metavar="FILE"),
+    _setting("etcd-keyfile", STRING, "key of the client certificate", metavar="FILE"),
+    _setting("etcd-username", STRING, "user to etcd, where it has users", metavar="NAME"),
+    _setting("etcd-password", STRING, "that user's password"),
+    _setting("group", STRING, "the machines that share a lock; none by default", metavar="NAME"),
+    Setting("version", BOOL, help="print the version and exit"),
+)
+
+COMMANDS = (
+    Command(
+        "lock",
+        f"{_HOLDERS}:lock",
+        args="[MACHINE-ID]",
+        help="take the reboot lock for a machine",
+        about="Without an ID, for this machine. locksmithd does it by itself before a reboot.",
+    ),
+    Command(
+        "set-max",
+        f"{_HOLDERS}:set_max",
+        args="N",
+        help="allow N machines to hold the lock at once",
+        about="Machines that hold it keep it, so that fewer than none may be available.",
+    ),
+    Command("status", f"{_HOLDERS}:status", help="show how many locks are free, and who holds one"),
+    Command(
+        "unlock",
+        f"{_HOLDERS}:unlock",
+        args="[MACHINE-ID]",
+        help="give the reboot lock of a machine back",
+        about="Without an ID, this machine's. Use it for a machine that will not come back.",
+    ),
+)
+
+
+class LocksmithctlProgram(Program):
+    """What locksmithctl 0.6.2 prints where, when the words are wrong."""
+
+    def on_flag_error(self, call: Call, err: FlagError) -> int:
+        """Global flags: error and flags on stderr; a command's, which has none: also on stdout."""
+        if not call.path:
+            print(err, file=sys.stderr)
+            print(self._usage(), file=sys.stderr)
+            return err.exit_code
+        print(f"{err}\nUsage:", file=sys.stderr)
+        print(err)
+        return err.exit_code
+
+    def on_no_command(self, call: Call) -> int:
+        """The help, and no complaint."""
+        print(self.help_text(call))
+        return 0
+
+    def on_help(self, call: Call) -> int:
+        """`help` prints help; `-h` the flags on stderr, and after a command it is an error."""
+        if call.args and call.args[0] in ("help", "h"):
+            print(self.help_text(call))
+            return 0
+        if not call.path:
+            print(self._usage(), file=sys.stderr)
+            return 0
+        print("Usage:", file=sys.stderr)
+        print("flag: help requested")
+        return 2
+
+    def on_unknown_command(self, call: Call, name: str) -> int:
+        """0.6.2 says it on stdout."""
+        shown = name.replace("\\", "\\\\").replace('"', '\\"')
+        print(f'{self.name}: unknown subcommand: "{shown}"')
+        print(f"Run '{self.name} help' for usage.")
+        return 2
+
+    def on_unknown_topic(self, call: Call, name: str) -> int:
+        """Only the first word after `help` counts."""
+        if call.path:
+            return self.on_help(call)
+        print(f"Unrecognized command: {name}")
+        return 1
+
+    def help_text(self, call: Call) -> str:
+        """With 0.6.2's last line below the help of a command."""
+        text = super().help_text(call)
+        if call.path:
+            text += f'\n\nFor help on global options run "{self.name} help"'
+        return text
+
+    def _usage(self) -> str:
+        """The flags as Go's flag package lists them."""
+        lines = [f"Usage of {self.name}:"]
+        for item in self.settings:
+            value = "" if item.kind is BOOL else " value" if item.kind.many else " string"
+            default = f" (default {item.default})" if item.kind.many else ""
+            lines += [f"  -{item.name}{value}", f"    \t{item.help}{default}"]
+        return "\n".join(lines)
+
+
+PROGRAM = LocksmithctlProgram(
+    "locksmithctl",
+    GO,
+    settings=SETTINGS,
+    commands=COMMANDS,
+    version=VERSION,
+    help="client for the reboot lock",
+    about="Looks at the lock that lets only so many machines of a cluster reboot at once.",
+)
