@@ -259,6 +259,25 @@ def test_journal_and_status_from_another_machine(fleet, tmp_path):
         follower.wait()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
+def test_a_start_that_is_broken_off_has_said_how_far_it_came(fleet, tmp_path, number, code):
+    (a,) = fleet("a")
+    unit = "[Service]\nExecStart=/bin/sleep 9\n[X-Fleet]\nMachineMetadata=no=where\n"
+    (tmp_path / "never.service").write_text(unit)
+    start = subprocess.Popen(
+        [*command("fleetctl"), "--endpoint", a.url, "start", "never.service"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        cwd=tmp_path,
+    )
+    assert start.stdout is not None
+    assert start.stdout.readline() == b"Unit never.service inactive\n"
+    start.send_signal(number)
+    assert start.communicate(timeout=10) == (b"", b"")
+    assert start.returncode == code
+
+
 def test_a_restart_is_one(fleet, tmp_path):
     (a,) = fleet("a")
     start_webs(a, tmp_path, 1)
@@ -266,7 +285,7 @@ def test_a_restart_is_one(fleet, tmp_path):
     done = a.fleetctl("restart", "web@1")
     assert done.returncode == 0, done
     assert a.unit_pids().isdisjoint(before)
-    assert a.placements() == {"web@1.service": "a"}
+    eventually(lambda: a.placements() == {"web@1.service": "a"}, within_s=5, logs=[a])
 
 
 def test_sockets_passed_by_systemd_are_served(etcd, tmp_path):

@@ -6,6 +6,7 @@ first, so that a quick cluster feels quick.
 
 from __future__ import annotations
 
+import sys
 import time
 
 from coreos_py.fleet.ctl.client import APIError
@@ -127,6 +128,7 @@ class _Pauses:
         self._left = list(_POLLS_S)
 
     def sleep(self) -> None:
+        sys.stdout.flush()  # what has arrived is news now, into a pipe too
         time.sleep(self._left.pop(0) if self._left else _POLL_MAX_S)
 
 
