@@ -264,6 +264,9 @@ def _utf8_streams() -> None:
             _as_utf8(stream, newline="")
         elif fd == 2:
             _as_utf8(stream)
+    if sys.stderr is None:
+        # Nobody reads it, but commands write there without asking.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
     sys.stdout = _ClosedStdout() if sys.stdout is None else _stdout(sys.stdout)
 
 

@@ -188,6 +188,8 @@ def test_closed_stderr_and_stdin(place, expected):
     done = run(["sh", "-c", f'exec "{place}/etcdctl" {" ".join(WORDS)} <&- 2>&-'])
     assert (done.returncode, done.stdout) == (0, expected)
     assert run(["sh", "-c", f'exec "{place}/coreos.pyz" nosuch 2>&-']).returncode == 127
+    wrong = run(["sh", "-c", f'exec "{place}/coreos.pyz" fleetctl nosuch 2>&-'])
+    assert wrong.returncode == 1
 
 
 def test_reader_that_goes_away(place):
