@@ -193,8 +193,12 @@ def string_slice(text: str) -> tuple[str, ...]:
 
 
 def parse_metadata(text: str) -> dict[str, str]:
-    """Read `k=v,k=v`; items without "=" are dropped, the last of equal keys wins."""
-    pairs = (item.partition("=") for item in text.split(",") if "=" in item)
+    """Read `k=v,k=v`; items without "=" are passed over, the last of equal keys wins."""
+    items = [item for item in text.split(",") if item.strip(SPACES)]
+    for item in items:
+        if "=" not in item:
+            log.warning('Ignoring "%s" in metadata: no "=" in it', item.strip(SPACES))
+    pairs = (item.partition("=") for item in items if "=" in item)
     return {key.strip(SPACES): value.strip(SPACES) for key, _, value in pairs}
 
 

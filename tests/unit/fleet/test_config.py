@@ -82,6 +82,13 @@ def test_lists_and_pairs(load):
     assert found.api_listen == ("unix:///x", "http://127.0.0.1:1")
 
 
+def test_words_of_metadata_without_a_value_are_named(load, caplog):
+    assert load("metadata=a=1,, ssd ,b=").metadata == {"a": "1", "b": ""}
+    assert [record.getMessage() for record in caplog.records] == [
+        'Ignoring "ssd" in metadata: no "=" in it'
+    ]
+
+
 def test_values_that_do_not_parse_are_passed_over(load, caplog):
     found = load("token_limit=many\ndisable_engine=perhaps", verbosity="very")
     assert (found.token_limit, found.disable_engine, found.verbosity) == (100, False, 0)
