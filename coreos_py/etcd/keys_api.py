@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import EVENT_INDEX_CLEARED, INVALID_FORM, RAFT_INTERNAL, StoreError
 from coreos_py.etcd import keys_request, replies
+from coreos_py.etcd.keys_request import QuietRequest
 from coreos_py.etcd.quota import Quota
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
+from coreos_py.store import event as ev
 
 if TYPE_CHECKING:
     from coreos_py.etcd import pb
@@ -28,6 +30,7 @@ REPLAY_AHEAD_BYTES = 128 << 10
 REPLAY_BEHIND_EVENTS = 1000
 _METHODS = frozenset(("HEAD", "GET", "PUT", "POST", "DELETE"))
 _LOGGED = frozenset(("PUT", "POST", "DELETE"))
+_QUIETED = frozenset((ev.SET, ev.CREATE, ev.UPDATE, ev.COMPARE_AND_SWAP))
 
 
 class KeysAPI:
@@ -164,7 +167,10 @@ class KeyReply(Pending):
         if event is not None:
             headers = api.head(event.etcd_index, self._extra)
             status = 201 if event.is_created else 200
-            self.complete(Response(status, headers, event.to_line()))
+            line = event.to_line()
+            if type(self.request) is QuietRequest and event.action in _QUIETED:
+                line = b'{"action":"%b"}\n' % event.action.encode()
+            self.complete(Response(status, headers, line))
             api.succeeded[self.request.method](monotonic() - self.start_s)
             return
         if not isinstance(error, StoreError):

@@ -40,6 +40,12 @@ _BODY_METHODS = frozenset(("PUT", "POST", "PATCH"))
 Form = dict[str, str]
 
 
+class QuietRequest(Request):
+    """A request of a client who wants no nodes in the reply to a write, as etcd 3 has it."""
+
+    __slots__ = ()
+
+
 def parse(
     method: str,
     path: str,
@@ -120,6 +126,7 @@ def _from_form(method: str, store_path: str, *, form: Form, now_ns: int) -> Requ
     prev_value = form.get("prevValue", "")
     if "prevValue" in form and not prev_value:
         raise StoreError(PREV_VALUE_REQUIRED, '"prevValue" cannot be empty')
+    kind = QuietRequest if _flag(form, "noValueOnSuccess") else Request
     ttl_s = _ttl(form)
     prev_exist = _tristate(form, "prevExist")
     refresh = _tristate(form, "refresh")
@@ -128,7 +135,7 @@ def _from_form(method: str, store_path: str, *, form: Form, now_ns: int) -> Requ
             raise StoreError(REFRESH_VALUE, "A value was provided on a refresh")
         if ttl_s is None:
             raise StoreError(REFRESH_TTL_REQUIRED, "No TTL value set")
-    return Request(
+    return kind(
         0,
         method,
         store_path,

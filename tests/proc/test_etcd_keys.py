@@ -118,6 +118,24 @@ def test_a_key_expires_within_half_a_second_of_its_time(member):
     assert 0.9 < time.monotonic() - start < 2.0
 
 
+def test_writes_tell_no_value_to_those_who_want_none(member):
+    """etcd 2.3.8 knows no such parameter; these are the answers of 3.4."""
+    quiet = "noValueOnSuccess=true"
+    for method, path, body, status, said in (
+        ("PUT", f"/q?{quiet}", {"value": "1"}, 201, b'{"action":"set"}\n'),
+        ("PUT", "/q", {"value": "2", "noValueOnSuccess": "1"}, 200, b'{"action":"set"}\n'),
+        ("PUT", f"/q?{quiet}", {"prevExist": "true"}, 200, b'{"action":"update"}\n'),
+        ("POST", f"/queue?{quiet}", {"value": "1"}, 201, b'{"action":"create"}\n'),
+        ("PUT", f"/q?{quiet}&prevIndex=1", {}, 412, b'"errorCode":101'),
+        ("GET", f"/q?{quiet}", None, 200, b'"node":{"key":"/q"'),
+        ("DELETE", f"/q?{quiet}", None, 200, b'"prevNode":{"key":"/q"'),
+    ):
+        reply = member.request(method, f"/v2/keys{path}", body=body)
+        assert reply.status == status
+        assert said in reply.body
+        assert len(reply.body) == len(said) or status == 412 or method in ("GET", "DELETE")
+
+
 def test_pipelined_requests_are_answered_in_order(member):
     import socket
 

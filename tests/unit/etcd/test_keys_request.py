@@ -67,6 +67,29 @@ def test_accepted(call, want):
     assert got == Request(method=method, path="/1/foo")._replace(**want)
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "quiet"),
+    [
+        (b"noValueOnSuccess=true", b"value=x", True),
+        (b"", b"value=x&noValueOnSuccess=1", True),
+        (b"noValueOnSuccess=false", b"value=x", False),
+        (b"prevExist=true", b"value=x", False),
+    ],
+)
+def test_no_value_on_success(query, body, quiet):
+    got = keys_request.parse(
+        "PUT",
+        "/v2/keys/foo",
+        query=query,
+        content_type=FORM.encode(),
+        body=body,
+        now_ns=NOW,
+        request_id=7,
+    )
+    assert isinstance(got, keys_request.QuietRequest) is quiet
+    assert (got.id, got.val) == (7, "x")
+
+
 def test_huge_ttl_wraps_like_int64():
     # etcd 2.3.8: ttl=99999999999 ends in the past and so means "no TTL" to the store.
     assert parse("PUT", query=b"ttl=99999999999").expiration < NOW
@@ -124,6 +147,8 @@ REFUSED = [
     # the earlier check wins
     ("PUT", {"query": b"waitIndex=x&prevIndex=x"}, 203, 'invalid value for "prevIndex"'),
     ("PUT", {"query": b"wait=true&prevValue="}, 209, '"wait" can only be used with GET requests'),
+    ("PUT", {"query": b"noValueOnSuccess=&prevValue="}, 201, '"prevValue" cannot be empty'),
+    ("PUT", {"query": b"noValueOnSuccess=&ttl=x"}, 209, 'invalid value for "noValueOnSuccess"'),
     ("PUT", {"query": b"ttl=x&prevExist=x"}, 202, 'invalid value for "ttl"'),
     ("PUT", {"query": b"dir=x&recursive=x"}, 209, 'invalid value for "recursive"'),
 ]
