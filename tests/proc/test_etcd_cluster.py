@@ -213,11 +213,10 @@ def test_terminated_by_signal_after_closing_the_log(tmp_path):
 
 def raft_index_of_quorum_reads(member: EtcdProcess, count: int) -> int:
     """By how much the log grows while `count` quorum reads are answered."""
-    before = int(member.get("/alive", "quorum=true").headers["X-Raft-Index"])
-    for _ in range(count):
-        reply = member.get("/alive", "quorum=true")
-        assert reply.status == 200
-    return int(reply.headers["X-Raft-Index"]) - before
+    replies = [member.get("/alive", "quorum=true") for _ in range(count + 1)]
+    assert {reply.status for reply in replies} == {200}
+    indexes = [int(reply.headers["X-Raft-Index"]) for reply in replies]
+    return indexes[-1] - indexes[0]
 
 
 def test_quorum_reads_by_index_leave_the_log_alone(tmp_path):

@@ -19,8 +19,8 @@ from tests.unit.raft.scripted import Cluster
 
 ROOT = Path(__file__).parents[2]
 STORIES = sorted((ROOT / "tests" / "data" / "raft").glob("*.txt"))
-CHUNK = 1000
-CHUNKS = 10
+CHUNK = 500
+CHUNKS = 20
 FRESH = 40
 TRIES = 400
 

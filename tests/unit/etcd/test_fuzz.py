@@ -123,7 +123,7 @@ def post(bodies: list[bytes]) -> tuple[list[int], list[Message]]:
     async def scenario():
         owner, client = Owner(), AsyncHTTPClient()
         transport = Transport(
-            owner,  # type: ignore[arg-type]
+            owner,
             number=1,
             cluster_id=2,
             peer_urls=(),
