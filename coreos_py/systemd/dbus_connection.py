@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 from jeepney.low_level import HeaderFields, Message, MessageFlag, MessageType, Parser
-from jeepney.wrappers import DBusAddress, new_method_call
+from jeepney.wrappers import DBusAddress, new_method_call, new_signal
 
 from coreos_py.base.errors import CoreosError, Unavailable
 
@@ -75,6 +75,12 @@ class Connection:
             raise Unavailable(f"no answer to {member} within {timeout_s:g} s") from None
         finally:
             self._replies.pop(serial, None)
+
+    def emit(self, source: DBusAddress, member: str, signature: str, *body: Any) -> None:
+        """Send a signal."""
+        self._serial += 1
+        message = new_signal(source, member, signature, body)
+        self._writer.write(message.serialise(serial=self._serial))
 
     async def close(self) -> None:
         """Close the connection."""

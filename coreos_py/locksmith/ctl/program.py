@@ -59,6 +59,18 @@ COMMANDS = (
         about="Without an ID, for this machine. locksmithd does it by itself before a reboot.",
     ),
     Command(
+        "reboot",
+        f"{_REBOOT}:reboot",
+        help="take the reboot lock for this machine, and reboot it",
+        about="Nobody gives the lock back afterwards unless locksmithd runs: unlock does.",
+    ),
+    Command(
+        "send-need-reboot",
+        f"{_REBOOT}:send_need_reboot",
+        help="send the D-Bus signal that follows an update",
+        about="Makes locksmithd act as after an update, to try it out.",
+    ),
+    Command(
         "set-max",
         f"{_HOLDERS}:set_max",
         args="N",

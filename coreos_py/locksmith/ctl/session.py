@@ -50,8 +50,11 @@ def close_clients() -> None:
 
 def machine_id(call: Call) -> str:
     """The first argument, else this machine's ID."""
-    if call.args:
-        return call.args[0]
+    return call.args[0] if call.args else this_machine()
+
+
+def this_machine() -> str:
+    """This machine's ID."""
     try:
         with open(MACHINE_ID_FILE, encoding="utf-8", errors="surrogateescape") as file:
             found = file.read().strip()
