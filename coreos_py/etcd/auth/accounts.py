@@ -118,7 +118,7 @@ class Accounts:
 
     async def delete_user(self, name: str) -> None:
         """No such user any more."""
-        if name == ROOT and self.enabled():
+        if self.enabled() and name == ROOT:
             raise AuthError(403, "Cannot delete root user while auth is enabled.")
         try:
             await self._delete(f"{USERS}/{name}")

@@ -68,7 +68,7 @@ class AuthAPI:
         methods = _ONE if name or kind == "enable" else _ALL
         if request.method not in methods:
             return replies.not_allowed(*methods)
-        if self._gate.is_on() and (kind != "enable" or request.method != "GET"):
+        if (kind != "enable" or request.method != "GET") and self._gate.is_on():
             again = partial(self.handle, request, path, extra=extra)
             refusal = self._gate.check_root(request, path, extra=extra, again=again)
             if refusal is not None:

@@ -145,6 +145,23 @@ def test_refused_requests_propose_nothing():
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "enable"), ("DELETE", "users/bob")])
+def test_statistics_count_the_looks_at_the_switch_that_upstream_takes(method, path):
+    async def run():
+        site = Site()
+        await site.send("PUT", "users/bob", {"user": "bob", "password": "pw"})
+        before = gets(site)
+        await site.send(method, path)
+        return gets(site) - before
+
+    def gets(site):
+        stats = json.loads(site.server.store.json_stats())
+        return stats["getsSuccess"] + stats["getsFail"]
+
+    # etcd 2.3.8: GET enable looks once; a deletion at the gate and again for root's sake.
+    assert asyncio.run(run()) == {"GET": 1, "DELETE": 2}[method]
+
+
 FAILURES = [
     (
         StoreError(RAFT_INTERNAL, "etcdserver: request timed out"),
