@@ -130,7 +130,7 @@ remove_machine() {
     if mountpoint -q "$DIR/$number/root"; then umount "$DIR/$number/root" || umount -l "$DIR/$number/root"; fi
     for hierarchy in $CGROUPS; do
         group=/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number
-        [ -d "$group" ] && find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+        [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || :
     done
     rm -rf --one-file-system "${DIR:?}/$number"
 }

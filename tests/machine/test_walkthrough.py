@@ -111,7 +111,7 @@ def test_restarting_fleetd_restarts_no_unit(machines: Machines):
     where = units(machines, 1)["still.service"][0]
     number = machines.number_at(where)
     pid = machines.run(number, "systemctl", "show", "-p", "MainPID", "still.service")
-    machines.run(number, "systemctl", "kill", "-s", "KILL", "fleet.service")
+    machines.run(number, "systemctl", "kill", "--kill-whom=main", "-s", "KILL", "fleet")
     within(
         30,
         lambda: (

@@ -136,11 +136,6 @@ def test_the_data_directory_is_a_file(tmp_path):
     assert str(member.data_dir) in last_line(member)
 
 
-def test_the_data_directory_belongs_to_a_proxy(tmp_path):
-    member = start_on(tmp_path, lambda path: (path / "proxy").mkdir(parents=True))
-    assert "not available in this version" in last_line(member)
-
-
 def test_the_data_directory_is_of_member_and_proxy(tmp_path):
     def prepare(path):
         (path / "proxy").mkdir(parents=True)
