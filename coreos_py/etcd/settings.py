@@ -295,7 +295,7 @@ TABLE: tuple[Setting, ...] = (
     ),
     _flag("experimental-gRPC-addr", STRING, "127.0.0.1:2378", EXPERIMENTAL, help="v3 preview only"),
     _flag("experimental-auto-compaction-retention", INT, "0", EXPERIMENTAL, help="v3 preview only"),
-    _flag("enable-pprof", BOOL, "", PROFILING, help="profiles over HTTP (later release)"),
+    _flag("enable-pprof", BOOL, "", PROFILING, help="profiles of a Go program over HTTP; refused"),
     _old("addr", IP_PORT, "advertise-client-urls"),
     _old("bind-addr", IP_PORT, "listen-client-urls"),
     _old("peer-addr", IP_PORT, "initial-advertise-peer-urls"),
