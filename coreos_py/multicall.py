@@ -89,8 +89,9 @@ def run(row: Row, argv: list[str]) -> int:
             _complain(err.code)
         return err.code if isinstance(err.code, int) else int(err.code is not None)
     except BrokenPipeError as err:
-        # Unbuffered output: the write itself failed. A daemon's output is not why it runs.
-        return EXIT_BROKEN_PIPE if row.kind != DAEMON else _crash(row, err)
+        # Unbuffered output: the write itself failed. A daemon's other pipes are another matter.
+        stdout = row.kind != DAEMON or Stdout.failure is err
+        return EXIT_BROKEN_PIPE if stdout else _crash(row, err)
     except OSError as err:
         # _flush says what became of the output.
         return 0 if Stdout.failure is err else _crash(row, err)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import types
 
@@ -205,3 +206,21 @@ def test_daemons_have_a_cache_dir(monkeypatch, argv, directory, rest):
     monkeypatch.setattr("coreos_py.base.accelerators.activate", asked.append)
     assert multicall._accelerate(argv) == rest
     assert asked == [directory]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_daemon_whose_reader_has_gone_says_nothing(unbuffered: str) -> None:
+    # `etcd --version | head -1`
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "coreos_py", "etcd", "--version"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            timeout=30,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
