@@ -163,6 +163,8 @@ def restart(session: Session) -> int:
 
 def _restart(session: Session, unit: Unit) -> bool:
     attempts = block_attempts(session)
+    if unit.current_state == LOADED and not unit.is_global:
+        session.info(f"Unit({unit.name}) already loaded, starting.")
     if unit.is_global or unit.current_state == LAUNCHED:
         if not _send(session, unit, LOADED):
             return False
@@ -179,7 +181,8 @@ def _restart(session: Session, unit: Unit) -> bool:
         return True
     if not _arrive(session, unit.name, LAUNCHED):
         return False
-    session.info(f"Unit({unit.name}) was restarted.")
+    if unit.current_state == LAUNCHED:
+        session.info(f"Unit({unit.name}) was restarted.")
     return True
 
 

@@ -209,6 +209,8 @@ class Fleetctl(Program):
 
     def on_flag_error(self, call: Call, err: FlagError) -> int:
         """Say what is wrong, twice as fleetctl 1.0.0 does; the exit code is not 0."""
+        if err.flag == "h":  # --h is one of 1.0.0's long flags
+            return self.on_help(call)
         sys.stderr.write(f"Error: {err}\n")
         print(self.help_text(call))
         sys.stdout.flush()
@@ -218,15 +220,34 @@ class Fleetctl(Program):
     def on_unknown_command(self, call: Call, name: str) -> int:
         """Say so in fleetctl 1.0.0's words."""
         text = f'unknown command "{name}" for "fleetctl"'
+        near = [f"\t{command.name}\n" for command in COMMANDS if _is_near(name, command.name)]
+        if near:
+            text += "\n\nDid you mean this?\n" + "".join(near)
         sys.stderr.write(f"Error: {text}\n")
         sys.stderr.write("Run 'fleetctl --help' for usage.\n")
         sys.stderr.write(f"cannot execute cmdFleet: {text}\n")
         return 1
 
     def on_unknown_topic(self, call: Call, word: str) -> int:
-        """Say so on stdout, then list what there is."""
-        print(f'Unknown help topic "{word}"')
+        """Say so on stderr, then list what there is."""
+        sys.stderr.write(f"Unknown help topic [`{word}`].\n")
         return self.on_help(call)
+
+
+def _is_near(typed: str, name: str) -> bool:
+    """Tell whether the words begin alike or are at most two changes of a letter apart."""
+    typed = typed.lower()
+    if name.startswith(typed):
+        return True
+    row = list(range(len(name) + 1))
+    for number, letter in enumerate(typed, 1):
+        corner, row[0] = row[0], number
+        for at, other in enumerate(name, 1):
+            corner, row[at] = (
+                row[at],
+                min(row[at] + 1, row[at - 1] + 1, corner + (letter != other)),
+            )
+    return row[-1] <= 2
 
 
 PROGRAM = Fleetctl(

@@ -63,6 +63,22 @@ def test_session(path, rewrite, tmp_path, monkeypatch):
         transcript.run_file(path, execute, rewrite=rewrite)
 
 
+@pytest.mark.parametrize(
+    ("words", "heading", "problem"),
+    [
+        (["--h"], "   fleetctl - ", ""),
+        (["start", "--h"], "   fleetctl start - ", ""),
+        (["start", "-h"], "   fleetctl start - ", ""),
+        (["help", "start"], "   fleetctl start - ", ""),
+        (["help", "nosuch"], "   fleetctl - ", "Unknown help topic [`nosuch`].\n"),
+    ],
+)
+def test_ways_to_ask_for_help(words, heading, problem):
+    code, out, err = fleetctl(*words)
+    assert (code, err) == (0, problem)
+    assert out.splitlines()[1].startswith(heading)
+
+
 def _active(fleet):
     return sum(len(manager.running) for manager in fleet.managers.values())
 
