@@ -43,6 +43,7 @@ PURE = (
     "coreos_py.fleet.reconcile",
     "coreos_py.fleet.heartbeat",
     "coreos_py.locksmith.semaphore",
+    "coreos_py.locksmith.window",
     *(f"coreos_py.systemd.embedded.{name}" for name in _PURE_EMBEDDED.split()),
 )
 IMPURE_MODULES = {
