@@ -38,7 +38,12 @@ class Machines:
             env=self.environment,
             start_new_session=True,
         )
-        self.script("up.sh", "-n", str(count), "-p", str(archive), "-t", agent_ttl, timeout_s=600)
+        try:
+            words = ("-n", str(count), "-p", str(archive), "-t", agent_ttl)
+            self.script("up.sh", *words, timeout_s=200)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Takes everything down; nothing is left."""
