@@ -131,9 +131,9 @@ def test_a_trace_tells_the_story():
 
 def test_shrinking_keeps_the_failure():
     mutant = MUTANTS["acknowledges_before_fsync"]
-    options = options_for(0, mutant)
+    options = options_for(1, mutant)
     with mutant.apply(), pytest.raises(AssertionError) as caught:
-        World(0, options=options).run()
-    (line,) = shrink.shrink(0, options, caught.value, mutant=mutant)
+        World(1, options=options).run()
+    (line,) = shrink.shrink(1, options, caught.value, mutant=mutant)
     assert line.startswith("still fails with Options(")
     assert "churn_every_us=0" in line
