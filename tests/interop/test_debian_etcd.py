@@ -232,24 +232,26 @@ def test_debians_backup_of_our_data_dir(tmp_path: Path, snapshot_count: int):
     assert "Traceback" not in done.stderr
 
 
+def lone_member(
+    name: str, directory: Path, *, flags: list[str] | None = None, argv: list[str] | None = None
+) -> EtcdProcess:
+    client, peer = free_ports(2)
+    return EtcdProcess(
+        name,
+        directory,
+        client_port=client,
+        peer_port=peer,
+        initial_cluster=f"{name}=http://127.0.0.1:{peer}",
+        flags=flags or [],
+        argv=argv,
+    )
+
+
 def test_our_cluster_restored_from_debians_snapshot(tmp_path: Path):
     assert ETCD is not None
-    ports = free_ports(4)
-    theirs, ours = (
-        EtcdProcess(
-            name,
-            tmp_path,
-            client_port=client,
-            peer_port=peer,
-            initial_cluster=f"{name}=http://127.0.0.1:{peer}",
-            flags=flags,
-            argv=argv,
-        )
-        for name, client, peer, flags, argv in (
-            ("theirs", *ports[:2], ["--enable-v2", "--snapshot-count=5"], [ETCD]),
-            ("ours", *ports[2:], [], None),
-        )
-    )
+    flags = ["--enable-v2", "--snapshot-count=5"]
+    theirs = lone_member("theirs", tmp_path, flags=flags, argv=[ETCD])
+    ours = lone_member("ours", tmp_path)
     theirs.start()
     try:
         eventually(lambda: theirs.put("/k", "v").status < 300, within_s=20, logs=[theirs])

@@ -20,7 +20,7 @@ class Stream:
 
     def __init__(self, url: str, target: str, *, timeout_s: float = 20) -> None:
         address = urllib.parse.urlsplit(url)
-        self._conn = http.client.HTTPConnection(address.hostname, address.port, timeout=timeout_s)
+        self._conn = http.client.HTTPConnection(address.netloc, timeout=timeout_s)
         self._conn.request("GET", target)
         self.reply = self._conn.getresponse()
 
