@@ -26,8 +26,12 @@ def found(directory: str, *, count: int, agent_ttl: str, metadata: list[str]) ->
         metadata=metadata,
     )
     state.prepare(directory)
-    programs.place(directory)
-    state.save(directory, cluster)
+    try:
+        programs.place(directory)
+        state.save(directory, cluster)
+    except OSError as error:
+        state.remove(directory)
+        raise ConfigError(f"cannot write to {directory}: {error.strerror}") from error
     return cluster
 
 

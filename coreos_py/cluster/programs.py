@@ -6,6 +6,7 @@ or moved archive does not change a running cluster. From a checkout: the links o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 
@@ -29,9 +30,14 @@ def place(directory: str) -> str:
         return _shims()
     copy = os.path.join(directory, ARCHIVE)
     if not os.path.exists(copy):
-        shutil.copyfile(archive, f"{copy}.tmp")
-        os.chmod(f"{copy}.tmp", 0o700)
-        os.rename(f"{copy}.tmp", copy)
+        try:
+            shutil.copyfile(archive, f"{copy}.tmp")
+            os.chmod(f"{copy}.tmp", 0o700)
+            os.rename(f"{copy}.tmp", copy)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{copy}.tmp")
+            raise
     folder = os.path.join(directory, "bin")
     os.makedirs(folder, exist_ok=True)
     for name in TABLE:
