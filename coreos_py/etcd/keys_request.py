@@ -126,7 +126,8 @@ def _from_form(method: str, store_path: str, *, form: Form, now_ns: int) -> Requ
     prev_value = form.get("prevValue", "")
     if "prevValue" in form and not prev_value:
         raise StoreError(PREV_VALUE_REQUIRED, '"prevValue" cannot be empty')
-    kind = QuietRequest if _flag(form, "noValueOnSuccess") else Request
+    # etcd 2.3.8 does not know this parameter of 3.x, so nothing in it may be an error.
+    kind = QuietRequest if form.get("noValueOnSuccess") in _TRUE else Request
     ttl_s = _ttl(form)
     prev_exist = _tristate(form, "prevExist")
     refresh = _tristate(form, "refresh")

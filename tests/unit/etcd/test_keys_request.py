@@ -73,6 +73,7 @@ def test_accepted(call, want):
         (b"noValueOnSuccess=true", b"value=x", True),
         (b"", b"value=x&noValueOnSuccess=1", True),
         (b"noValueOnSuccess=false", b"value=x", False),
+        (b"noValueOnSuccess=junk", b"value=x", False),
         (b"prevExist=true", b"value=x", False),
     ],
 )
@@ -148,7 +149,7 @@ REFUSED = [
     ("PUT", {"query": b"waitIndex=x&prevIndex=x"}, 203, 'invalid value for "prevIndex"'),
     ("PUT", {"query": b"wait=true&prevValue="}, 209, '"wait" can only be used with GET requests'),
     ("PUT", {"query": b"noValueOnSuccess=&prevValue="}, 201, '"prevValue" cannot be empty'),
-    ("PUT", {"query": b"noValueOnSuccess=&ttl=x"}, 209, 'invalid value for "noValueOnSuccess"'),
+    ("PUT", {"query": b"noValueOnSuccess=&ttl=x"}, 202, 'invalid value for "ttl"'),
     ("PUT", {"query": b"ttl=x&prevExist=x"}, 202, 'invalid value for "ttl"'),
     ("PUT", {"query": b"dir=x&recursive=x"}, 209, 'invalid value for "recursive"'),
 ]
