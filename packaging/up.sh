@@ -30,7 +30,8 @@ within() {
     done
 }
 
-machine_of() { fleetctl list-units --no-legend --full --fields=unit,machine,sub | awk -v u="$1" '$1 == u && $3 == "running" {sub(".*/", "", $2); print $2}'; }
+# The address of the machine a unit runs on; a machine that is gone has none any more.
+machine_of() { fleetctl list-units --no-legend --full --fields=unit,machine,sub | awk -v u="$1" '$1 == u && $2 ~ "/" && $3 == "running" {sub(".*/", "", $2); print $2}'; }
 moved() { now=$(machine_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]; }
 announced_at() { [ "$(etcdctl get "/services/web/$1")" = "$2:8080" ]; }
 gone() { ! etcdctl get "$1" >/dev/null 2>&1; }
