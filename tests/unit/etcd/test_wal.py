@@ -189,6 +189,7 @@ def test_a_log_is_read_as_the_simulated_disk_reads_it(directory, seed, number):
     image = Image()
     wal = WAL.create(str(directory), METADATA)
     term, committed = 1, 0
+    wal.save(HardState(term, 0, committed), [], sync=False)  # the term comes before all
     for _ in range(rng.randrange(1, 30)):
         last = image.offset + len(image.entries)
         kind = rng.choice(["append", "append", "cut back", "own", "foreign", "new file"])
