@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 
 from coreos_py.base.errors import ConfigError, CoreosError, Unavailable
-from coreos_py.cluster import control, members, programs, spec, state
+from coreos_py.cluster import control, members, proctree, programs, spec, state
 
 Report = Callable[[str], None]
 
@@ -58,7 +58,7 @@ def port_is_free(ip: str, port: int) -> bool:
 def clear_leftovers(directory: str) -> None:
     """Ends processes that a supervisor which was killed has left behind."""
     for pid in state.leftovers(directory):
-        members.end_process(pid)
+        proctree.end_process(pid)
 
 
 def start_supervisor(directory: str) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 import urllib.parse
 
 from coreos_py.base.errors import CoreosError, Unavailable
-from coreos_py.cluster import proctree, spec
+from coreos_py.cluster import spec
 from coreos_py.http.client import HTTPClient
 from coreos_py.http.url import parse_endpoint
 
@@ -140,15 +138,3 @@ def _all_states(fleet_url: str) -> list[dict[str, str]]:
         if not page.get("nextPageToken"):
             return states
         query = f"?nextPageToken={urllib.parse.quote(page['nextPageToken'])}"
-
-
-def end_process(pid: int, *, within_s: float = 5.0) -> None:
-    """SIGTERM, then SIGKILL for a process that is not a child of ours."""
-    started = proctree.start_time(pid)
-    proctree.send(pid, signal.SIGTERM)
-    deadline = time.monotonic() + within_s
-    while started and proctree.start_time(pid) == started:
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-            return
-        time.sleep(0.02)

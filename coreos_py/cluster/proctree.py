@@ -89,3 +89,15 @@ def kill_tree(root: int, *, within_s: float = 10.0) -> bool:
 def send(pid: int, sig: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, sig)
+
+
+def end_process(pid: int, *, within_s: float = 5.0) -> None:
+    """SIGTERM, then SIGKILL for a process that is not a child of ours."""
+    started = start_time(pid)
+    send(pid, signal.SIGTERM)
+    deadline = time.monotonic() + within_s
+    while started and start_time(pid) == started:
+        if time.monotonic() > deadline:
+            send(pid, signal.SIGKILL)
+            return
+        time.sleep(0.02)

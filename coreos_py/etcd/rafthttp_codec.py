@@ -8,6 +8,8 @@ feed. Mirrors rafthttp/msg_codec.go and rafthttp/msgappv2_codec.go of etcd 2.3.8
 
 from __future__ import annotations
 
+import abc
+
 from coreos_py.base.errors import WireError
 from coreos_py.etcd.pb import decode_entry, decode_message, encode_entry, encode_message
 from coreos_py.raft.types import Entry, Message, MsgType
@@ -75,7 +77,7 @@ class MsgAppEncoder:
         return b"\x02%b%b" % (len(body).to_bytes(8, "big"), body)
 
 
-class _Decoder:
+class _Decoder(abc.ABC):
     """Cuts a stream into the pieces that _parts() asks for, however the bytes arrive."""
 
     def __init__(self, *, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
@@ -118,8 +120,9 @@ class _Decoder:
         """Bytes of an incomplete frame that are waiting for the rest of it."""
         return self._have
 
+    @abc.abstractmethod
     def _parts(self) -> Generator[int, bytes, None]:
-        raise NotImplementedError
+        """Ask for so many bytes at a time, and keep what they say."""
 
     def _size(self, head: bytes, *, used: int = 0) -> int:
         size = int.from_bytes(head, "big")
