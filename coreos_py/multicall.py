@@ -198,6 +198,8 @@ def _complain(text: str) -> None:
 
 def _flush(name: str, code: int) -> int:
     """Output that did not arrive is a failure, whatever the command thought."""
+    if Stdout.is_interrupted:  # a second flush might print the same bytes again
+        return code
     failure: OSError | ValueError | None = None
     try:
         sys.stdout.flush()
@@ -217,13 +219,20 @@ def _flush(name: str, code: int) -> int:
 
 
 class Stdout(io.FileIO):
-    """Standard output, which remembers that a write failed: buffers above it may forget."""
+    """Standard output, which remembers that a write failed: buffers above it may forget.
+
+    A signal that breaks a write off leaves the bytes in the buffers whether they went out or not.
+    """
 
     failure: ClassVar[OSError | None] = None
+    is_interrupted: ClassVar[bool] = False
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
+        except KeyboardInterrupt:
+            Stdout.is_interrupted = True
+            raise
         except OSError as err:
             Stdout.failure = err
             raise

@@ -224,3 +224,32 @@ def test_a_daemon_whose_reader_has_gone_says_nothing(unbuffered: str) -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+INTERRUPTED_WRITE = """
+import io, os, signal, sys
+from coreos_py import multicall
+
+class Signalled(io.FileIO):
+    def write(self, data):
+        written = super().write(data)
+        signal.raise_signal(signal.SIGINT)
+        return written
+
+class Stdout(multicall.Stdout, Signalled):
+    pass
+
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Stdout(1, "w")))
+sys.stdout.write("hello\\n")
+try:
+    sys.stdout.flush()
+except KeyboardInterrupt:
+    os._exit(multicall._flush("etcdctl", 130))
+"""
+
+
+def test_what_was_out_when_ctrl_c_came_is_not_printed_again():
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WRITE], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"hello\n", b"")
