@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coreos_py.etcd import keys_request, metrics, proxy, proxy_metrics, replies
 from coreos_py.etcd.proxy_metrics import ProxyMetrics
+from coreos_py.etcd.proxy_relay import hand_over
 from coreos_py.http.client import TransportError
 from coreos_py.http.exchange import Pending
-from coreos_py.http.framing import ParseError, content_length
 from coreos_py.http.message import Request, Response, encode_headers, strip_authority
 from coreos_py.http.url import escape_path
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 CONFIG_PATH = "/v2/config/local/proxy"
 METRICS_PATH = "/metrics"
-WHOLE_BODY_MAX = 64 << 10
-_BODYLESS = (204, 304)
 
 log = logging.getLogger("proxy")
 
@@ -122,8 +120,9 @@ class ProxyAPI:
         if reply is not None:
             took_s = self._loop.time() - started_s
             self._metrics.handled(request.method, reply.status, took_s=took_s)
+            limit_s = self._rules.read_timeout_s
             try:
-                if await self._pass_back(request, reply, pending, extra=extra):
+                if await hand_over(reply, request, pending, extra=extra, read_timeout_s=limit_s):
                     return
             finally:
                 reply.close()
@@ -153,49 +152,6 @@ class ProxyAPI:
                 self._fail(upstream)
         return None
 
-    async def _pass_back(
-        self, request: Request, reply: AsyncReply, pending: Pending, *, extra: bytes
-    ) -> bool:
-        """Hand an answer over; False if it broke off before any of it was."""
-        headers = encode_headers(proxy.reply_headers(reply.fields)) + extra
-        length = _length(reply)
-        if request.method == "HEAD" or reply.status in _BODYLESS:
-            pending.complete(Response(reply.status, headers, content_length=length))
-            return True
-        if length is not None and length <= WHOLE_BODY_MAX:
-            try:
-                body = await reply.read_all()
-            except TransportError:
-                return False
-            pending.complete(Response(reply.status, headers, body))
-            return True
-        pending.start(reply.status, headers, content_length=length)
-        last = b""
-        try:
-            while piece := await self._read(reply):
-                pending.write(piece)
-                last = piece
-                await self._room(pending)
-        except TransportError:
-            if length is not None or not proxy.may_end_here(last):
-                pending.cut()
-                return True
-        pending.end()
-        return True
-
-    async def _read(self, reply: AsyncReply) -> bytes:
-        try:
-            async with asyncio.timeout(self._rules.read_timeout_s):
-                return await reply.read()
-        except TimeoutError:
-            raise TransportError("read: i/o timeout") from None
-
-    async def _room(self, pending: Pending) -> None:
-        """Wait until the client has caught up."""
-        room = asyncio.Event()
-        pending.on_drain(room.set)
-        await room.wait()
-
     def _fail(self, upstream: Upstream) -> None:
         if not upstream.available:
             return
@@ -207,10 +163,3 @@ class ProxyAPI:
 def _revive(upstream: Upstream) -> None:
     upstream.available = True
     log.info("marked endpoint %s available, to retest connectivity", upstream.url)
-
-
-def _length(reply: AsyncReply) -> int | None:
-    try:
-        return content_length(reply.fields)
-    except ParseError:
-        return None

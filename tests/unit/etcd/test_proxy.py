@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcd import proxy, proxy_daemon
 from coreos_py.etcd.proxy import Director
-from coreos_py.etcd.proxy_forward import WHOLE_BODY_MAX, ProxyAPI, Rules
+from coreos_py.etcd.proxy_forward import ProxyAPI, Rules
 from coreos_py.etcd.proxy_metrics import ProxyMetrics
+from coreos_py.etcd.proxy_relay import WHOLE_BODY_MAX
 from coreos_py.http.aclient import AsyncHTTPClient
 from coreos_py.http.exchange import Pending
 from coreos_py.http.listen import bind_tcp, listen
