@@ -21,6 +21,8 @@ MAY_IMPORT = {
     "systemd": {"base", "cli", "http"},
     "fleet": {"base", "cli", "http", "etcdclient", "etcd", "systemd"},
     "locksmith": {"base", "cli", "http", "etcdclient", "systemd"},
+    "omaha": {"base"},
+    "update": {"base", "cli", "http", "omaha", "systemd"},
     "cluster": {"base", "cli", "http", "etcdclient", "etcd", "systemd", "fleet"},
     "suite": {"base", "cli", "units"},
     "units": set(),
@@ -44,6 +46,7 @@ PURE = (
     "coreos_py.fleet.heartbeat",
     "coreos_py.locksmith.semaphore",
     "coreos_py.locksmith.window",
+    "coreos_py.omaha",
     *(f"coreos_py.systemd.embedded.{name}" for name in _PURE_EMBEDDED.split()),
 )
 IMPURE_MODULES = {
