@@ -46,6 +46,11 @@ class Machine(NamedTuple):
     public_ip: str = ""
     metadata: Mapping[str, str] = {}
     version: str = ""
+    # What fleet 1.0.0 does not know: how much there is to reserve (0: not told), and that no new
+    # unit shall come here.
+    memory: int = 0  # bytes
+    cpu: int = 0  # thousandths of a processor
+    is_cordoned: bool = False
 
     @property
     def short_id(self) -> str:

@@ -15,10 +15,11 @@ from coreos_py.base.unitfile import (
     split_words,
 )
 from coreos_py.fleet.gomatch import matches
+from coreos_py.fleet.resources import CPU_KEY, MEMORY_KEY, parse_cpu, parse_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from coreos_py.base.unitfile import Option
 
@@ -35,6 +36,9 @@ KNOWN = (
     "MachineMetadata",
     "Global",
     "Replaces",
+    # ours
+    MEMORY_KEY,
+    CPU_KEY,
 )
 _TRUE = frozenset({"true", "yes", "1", "on", "t"})
 
@@ -47,8 +51,10 @@ class Requirements:
 
     __slots__ = (
         "conflicts",
+        "cpu",
         "is_global",
         "machine_id",
+        "memory",
         "metadata",
         "peers",
         "replaces",
@@ -64,6 +70,8 @@ class Requirements:
         replaces: tuple[str, ...] = (),
         metadata: Mapping[str, frozenset[str]] | None = None,
         is_global: bool = False,
+        memory: int = 0,
+        cpu: int = 0,
         unknown: tuple[str, ...] = (),
     ) -> None:
         self.machine_id = machine_id
@@ -72,7 +80,14 @@ class Requirements:
         self.replaces = replaces
         self.metadata: Mapping[str, frozenset[str]] = metadata or {}
         self.is_global = is_global
+        self.memory = memory  # bytes reserved
+        self.cpu = cpu  # thousandths of a processor reserved
         self.unknown = unknown
+
+    @property
+    def reserves(self) -> bool:
+        """Tell whether the unit asks for a part of the machine for itself."""
+        return bool(self.memory or self.cpu)
 
 
 NOTHING = Requirements()
@@ -99,6 +114,8 @@ def parse(name: str, options: Iterable[Option]) -> Requirements:
         replaces=tuple(values.get("Replaces", ())),
         metadata=_metadata(values),
         is_global=_is_true(values.get("Global", ())),
+        memory=_amount(values.get(MEMORY_KEY, ()), parse_memory),
+        cpu=_amount(values.get(CPU_KEY, ()), parse_cpu),
         unknown=tuple(key for key in values if key not in KNOWN),
     )
 
@@ -122,6 +139,18 @@ def check(options: Sequence[Option]) -> None:
                     )
     for first, second in _exclusive(wants):
         raise RequirementsError(f"{first} cannot be used with {second}")
+    _check_amounts(options)
+
+
+def _check_amounts(options: Iterable[Option]) -> None:
+    values = _values("", options)
+    for key, read in ((MEMORY_KEY, parse_memory), (CPU_KEY, parse_cpu)):
+        for word in values.get(key, ()):
+            try:
+                if "%" not in word:  # a specifier, not expanded here
+                    read(word)
+            except ValueError as err:
+                raise RequirementsError(f"{key}: {err}") from None
 
 
 def _exclusive(wants: Requirements) -> Iterable[tuple[str, str]]:
@@ -172,6 +201,14 @@ def _metadata(values: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
             if key and value and "=" not in value:
                 found[key] = found.get(key, frozenset()) | {value}
     return found
+
+
+def _amount(words: Sequence[str], read: Callable[[str], int]) -> int:
+    """Return what the last word says; one that makes no sense reserves nothing."""
+    try:
+        return read(words[-1]) if words else 0
+    except ValueError:
+        return 0
 
 
 def _is_true(words: Sequence[str]) -> bool:
