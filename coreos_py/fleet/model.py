@@ -35,6 +35,8 @@ class MachineObject(NamedTuple):
     public_ip: str = ""
     metadata: Mapping[str, str] = {}
     version: str = ""
+    memory: int = 0  # what units may reserve; fleet 1.0.0 passes over it
+    cpu: int = 0
 
 
 # -- machines
@@ -42,15 +44,16 @@ class MachineObject(NamedTuple):
 
 def encode_machine(machine: MachineObject, *, disable_engine: bool) -> str:
     """The value of machines/ID/object."""
-    return gojson.dumps(
-        {
-            "ID": machine.id,
-            "PublicIP": machine.public_ip,
-            "Metadata": dict(sorted(machine.metadata.items())),
-            "Capabilities": {"DISABLE_ENGINE": disable_engine, "GRPC": False},
-            "Version": machine.version,
-        }
-    )
+    data: dict[str, Any] = {
+        "ID": machine.id,
+        "PublicIP": machine.public_ip,
+        "Metadata": dict(sorted(machine.metadata.items())),
+        "Capabilities": {"DISABLE_ENGINE": disable_engine, "GRPC": False},
+        "Version": machine.version,
+    }
+    if machine.memory or machine.cpu:
+        data["Capacity"] = {"Memory": machine.memory, "MilliCPU": machine.cpu}
+    return gojson.dumps(data)
 
 
 def decode_machine(text: str) -> MachineObject:
@@ -59,11 +62,14 @@ def decode_machine(text: str) -> MachineObject:
     metadata = field(found, "Metadata", dict)
     if not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("machine metadata is not text")
+    capacity = field(found, "Capacity", dict)
     return MachineObject(
         field(found, "ID", str),
         field(found, "PublicIP", str),
         metadata,
         field(found, "Version", str),
+        field(capacity, "Memory", int),
+        field(capacity, "MilliCPU", int),
     )
 
 
