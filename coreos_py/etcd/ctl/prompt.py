@@ -15,9 +15,8 @@ _STDIN = 0
 
 def ask_password(prompt: str) -> str:
     """The next line of stdin without the space around it; "" at its end."""
-    print(prompt, end="", flush=True)
     try:
-        line = _read_unseen() if os.isatty(_STDIN) else _read_line()
+        line = _read_unseen(prompt) if os.isatty(_STDIN) else _read_line(prompt)
     except OSError as err:
         raise CoreosError(f"failed during password entry: {err.strerror}") from None
     finally:
@@ -25,7 +24,7 @@ def ask_password(prompt: str) -> str:
     return line.decode("utf-8", "surrogateescape").strip()
 
 
-def _read_unseen() -> bytes:
+def _read_unseen(prompt: str) -> bytes:
     import termios
 
     before = termios.tcgetattr(_STDIN)
@@ -33,13 +32,14 @@ def _read_unseen() -> bytes:
     silent[3] &= ~termios.ECHO
     termios.tcsetattr(_STDIN, termios.TCSADRAIN, silent)
     try:
-        return _read_line()
+        return _read_line(prompt)  # asks only now: who types at once is not shown either
     finally:
         termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
 
 
-def _read_line() -> bytes:
+def _read_line(prompt: str) -> bytes:
     """Byte by byte: what follows belongs to somebody else."""
+    print(prompt, end="", flush=True)
     line = bytearray()
     while (byte := os.read(_STDIN, 1)) not in (b"", b"\n"):
         line += byte
