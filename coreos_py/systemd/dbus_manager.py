@@ -221,10 +221,10 @@ class DBusManager:
             await self.stop(name)
             deadline = time.monotonic() + STOP_WAIT_S
             while time.monotonic() < deadline:
+                done.clear()  # before the question: a signal may overtake the answer
                 row = (await self._rows([name])).get(name, NOT_FOUND)
                 if row.active in _DOWN:
                     return
-                done.clear()
                 try:
                     async with asyncio.timeout(_STOP_POLL_S):
                         await done.wait()

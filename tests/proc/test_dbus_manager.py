@@ -12,7 +12,7 @@ import pytest
 
 from coreos_py.base import unitfile
 from coreos_py.base.errors import ConfigError, Unavailable
-from coreos_py.systemd import dbus_connection
+from coreos_py.systemd import dbus_connection, dbus_manager
 from coreos_py.systemd.dbus_manager import DBusManager, escape_path, unescape_path
 from coreos_py.systemd.manager import NOT_FOUND, UnitManagerError
 from tests.support.embedded import eventually_true
@@ -80,7 +80,7 @@ async def everything(tmp_path):
 
 def scenario(tmp_path, steps):
     async def run():
-        async with asyncio.timeout(30), everything(tmp_path) as (manager, fake, _):
+        async with asyncio.timeout(240), everything(tmp_path) as (manager, fake, _):
             await steps(manager, fake)
 
     asyncio.run(run())
@@ -220,7 +220,9 @@ def test_a_unit_that_cannot_be_stopped_stays(tmp_path):
     scenario(tmp_path, steps)
 
 
-def test_the_file_stays_until_the_unit_is_down_and_others_do_not_wait(tmp_path):
+def test_the_file_stays_until_the_unit_is_down_and_others_do_not_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(dbus_manager, "_STOP_POLL_S", 1e9)  # only the signal tells that it is down
+
     async def steps(manager, fake):
         await bring_up(manager, "slow.service")
         await bring_up(manager, "b.service")
@@ -231,7 +233,7 @@ def test_the_file_stays_until_the_unit_is_down_and_others_do_not_wait(tmp_path):
         assert await manager.units() == {"slow.service": SLEEP.hash}
         assert ("DisableUnitFiles", ["slow.service"], True) not in fake.calls
         await fake.finish_stop("slow.service")
-        await asyncio.wait_for(unloading, 0.4)
+        await unloading
         assert await manager.units() == {}
 
     scenario(tmp_path, steps)
@@ -239,10 +241,13 @@ def test_the_file_stays_until_the_unit_is_down_and_others_do_not_wait(tmp_path):
 
 def test_simultaneous_reloads_are_one(tmp_path):
     async def steps(manager, fake):
-        fake.delays_s["Reload"] = 0.2
+        fake.gates["Reload"] = asyncio.Event()
         first = asyncio.create_task(manager.reload_unit_files())
-        await asyncio.sleep(0.05)
-        await asyncio.gather(first, *(manager.reload_unit_files() for _ in range(20)))
+        await eventually_true(lambda: _contains(fake.calls, ("Reload",)), "the first has begun")
+        others = [asyncio.create_task(manager.reload_unit_files()) for _ in range(20)]
+        await asyncio.sleep(0)  # all of them have asked
+        fake.gates["Reload"].set()
+        await asyncio.gather(first, *others)
         assert fake.reloading == 2
         await manager.reload_unit_files()
         assert fake.reloading == 3
@@ -318,7 +323,8 @@ def test_changes_are_hinted_for_our_units_only(tmp_path):
         await bring_up(manager)
         fake.known["foreign.service"] = "x"
         await manager.start("foreign.service")
-        await asyncio.sleep(0.1)
+        await bring_up(manager, "b.service")
+        await eventually_true(lambda: _contains(hints, "b.service"), "hints of what came last")
         assert "a.service" in hints
         assert "foreign.service" not in hints
 
@@ -331,7 +337,7 @@ async def _contains(hints, name):
 
 def test_the_bus_restarts(tmp_path):
     async def run():
-        async with asyncio.timeout(30), everything(tmp_path) as (manager, fake, bus):
+        async with asyncio.timeout(240), everything(tmp_path) as (manager, fake, bus):
             await bring_up(manager)
             hints: list[str] = []
             manager.on_change(hints.append)
@@ -391,7 +397,7 @@ def test_root_falls_back_to_systemds_own_socket(tmp_path, monkeypatch):
 
     async def run():
         fake = FakeSystemd()
-        async with asyncio.timeout(30), fake.on_socket(str(private)):
+        async with asyncio.timeout(240), fake.on_socket(str(private)):
             manager = DBusManager(str(tmp_path / "units"))
             await manager.open()
             hints: list[str] = []
@@ -399,10 +405,9 @@ def test_root_falls_back_to_systemds_own_socket(tmp_path, monkeypatch):
             await bring_up(manager)
             assert (await manager.states(["a.service"]))["a.service"].active == "active"
             fake.drop_clients()
-            await asyncio.sleep(0.05)
             assert (await manager.states(["a.service"]))["a.service"].active == "active"
             await manager.unload("a.service")
-            assert "a.service" in hints
+            await eventually_true(lambda: _contains(hints, "a.service"), "a hint")
             await manager.close()
 
     asyncio.run(run())

@@ -2,7 +2,7 @@
 
 It keeps units in memory and behaves as systemd 252 does where fleet once stumbled: ResetFailedUnit
 of a stopped unit answers "not loaded", one bad name spoils ListUnitsByNames, and a unit that is
-started before Reload is not found. `errors`, `delays_s` and `calls` let a test steer and look.
+started before Reload is not found. `errors`, `delays_s`, `gates` and `calls` let a test steer it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class FakeSystemd:
         self.calls = []
         self.errors = {}
         self.delays_s = {}
+        self.gates = {}  # member -> event that its answers wait for
         self.slow_stops = set()
         self.reloading = 0
         self._jobs = 0
@@ -109,6 +110,8 @@ class FakeSystemd:
         self.calls.append((member, *message.body))
         try:
             await asyncio.sleep(self.delays_s.get(member, 0))
+            if member in self.gates:
+                await self.gates[member].wait()
             if member in self.errors:
                 raise Refused(*self.errors[member])
             signature, body = await getattr(self, f"do_{member}")(fields, *message.body)
