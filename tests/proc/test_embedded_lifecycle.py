@@ -179,9 +179,7 @@ def test_restart_on_failure(tmp_path):
         )
         first = bench.main_pid("a.service")
         os.kill(first, signal.SIGKILL)
-        await bench.reach("a.service", "auto-restart")
-        await bench.reach("a.service", "running")
-        assert bench.main_pid("a.service") != first
+        await bench.until_restarted("a.service", first)
 
     scenario(tmp_path, steps)
 
@@ -189,7 +187,9 @@ def test_restart_on_failure(tmp_path):
 def test_start_limit(tmp_path):
     async def steps(bench):
         await bench.run(
-            "a.service", "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=0\n"
+            "a.service",
+            "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=0\n"
+            "StartLimitInterval=1h\n",
         )
         await bench.reach("a.service", "failed")
         said = await bench.output("a.service")
@@ -205,14 +205,14 @@ STUBBORN = "trap '' TERM; echo armed; while :; do sleep 0.1; done"
 def test_a_process_that_ignores_sigterm(tmp_path):
     async def steps(bench):
         await bench.run(
-            "a.service", f'[Service]\nExecStart=/bin/sh -c "{STUBBORN}"\nTimeoutStopSec=300ms\n'
+            "a.service", f'[Service]\nExecStart=/bin/sh -c "{STUBBORN}"\nTimeoutStopSec=1s\n'
         )
         await bench.until_printed("a.service", "armed")
         started = time.monotonic()
         await bench.manager.stop("a.service")
         assert await bench.sub("a.service") == "stop-sigterm"
         await bench.reach("a.service", "failed")
-        assert 0.25 < time.monotonic() - started < 5
+        assert time.monotonic() - started > 0.95
         assert bench.tree("a.service") == []
 
     scenario(tmp_path, steps)
@@ -291,19 +291,28 @@ def test_forking_daemon(tmp_path):
 
 def test_dead_orphans_do_not_pile_up(tmp_path):
     async def steps(bench):
-        script = "for n in 1 2 3 4 5; do (sleep 0.1 &) ; done; exec sleep 300"
+        script = "for n in 1 2 3 4 5; do (sleep 300 &) ; done; exec sleep 300"
         await bench.run("a.service", f"[Service]\nExecStart=/bin/sh -c '{script}'\n")
-        await eventually_true(lambda: _zombies(bench, 5), "orphans have died")
-        await eventually_true(lambda: _zombies(bench, 0), "they are waited for")
-        assert alive(bench.main_pid("a.service"))
+        main = bench.main_pid("a.service")
+        await eventually_true(lambda: _orphans(bench, 5), "the main process has five orphans")
+        orphans = [pid for pid in bench.tree("a.service") if pid != main]
+        for pid in orphans:
+            os.kill(pid, signal.SIGKILL)
+        await eventually_true(lambda: _no_trace(orphans), "they have died and are waited for")
+        assert alive(main)
 
     scenario(tmp_path, steps)
 
 
-async def _zombies(bench, count):
+async def _orphans(bench, count):
+    main = bench.main_pid("a.service")
     mark = bench.manager._runner.runs["a.service"].mark
-    table = process.processes()
-    return sum(one.mark == mark and one.state == "Z" for one in table) == count
+    ours = [one for one in process.processes() if one.mark == mark and one.pid != main]
+    return len(ours) == count and all(one.parent == os.getpid() for one in ours)
+
+
+async def _no_trace(pids):
+    return not any(map(process.look_up, pids))
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
@@ -357,7 +366,8 @@ import os, socket, sys, time
 where = os.environ["NOTIFY_SOCKET"]
 where = "\\0" + where[1:] if where.startswith("@") else where
 sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-time.sleep(float(sys.argv[1]))
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
 sock.sendto(b"READY=1\\nSTATUS=serving", where)
 time.sleep(300)
 """
@@ -367,12 +377,14 @@ def test_notify_service(tmp_path):
     (tmp_path / "notifier.py").write_text(NOTIFIER)
 
     async def steps(bench):
+        words = f"{sys.executable} -S {tmp_path}/notifier.py {tmp_path}/go"
         await bench.run(
             "a.service",
-            f"[Service]\nType=notify\nExecStart={sys.executable} -S {tmp_path}/notifier.py 0.3\n"
+            f"[Service]\nType=notify\nExecStart={words}\n"
             "ExecStartPost=/bin/echo after $MAINPID\n",
         )
         assert await bench.sub("a.service") == "start"
+        (tmp_path / "go").touch()
         await bench.reach("a.service", "running")
         assert await bench.output("a.service", own=False) == [
             f"after {bench.main_pid('a.service')}"
@@ -399,7 +411,7 @@ def test_a_child_may_not_speak_for_the_main_process(tmp_path):
         await bench.run(
             "a.service",
             "[Service]\nType=notify\nTimeoutStartSec=1\n"
-            f"ExecStart=/bin/sh -c '{sys.executable} -S {tmp_path}/notifier.py 0; true'\n",
+            f"ExecStart=/bin/sh -c '{sys.executable} -S {tmp_path}/notifier.py /; true'\n",
         )
         assert await bench.reach("a.service", "running", "failed") == "failed"
 
@@ -431,9 +443,7 @@ def test_many_units_at_once(tmp_path):
         for name in names:
             await bench.run(name, "[Service]\nExecStart=/bin/sleep 100\n")
         assert {state.sub for state in (await bench.manager.states(names)).values()} == {"running"}
-        started = time.monotonic()
         await asyncio.gather(*(bench.manager.unload(name) for name in names))
-        assert time.monotonic() - started < 10
         assert await bench.manager.units() == {}
 
     scenario(tmp_path, steps)

@@ -14,7 +14,7 @@ from coreos_py.base import unitfile
 from coreos_py.systemd.embedded import process
 from coreos_py.systemd.embedded.supervisor import EmbeddedManager
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 class Bench:
@@ -52,6 +52,14 @@ class Bench:
                 raise AssertionError(f"{name} is {now}, not {subs}; it said:\n{lines}")
             await asyncio.sleep(0.01)
         return now
+
+    async def until_restarted(self, name, pid):
+        """Wait until another process than `pid` runs; between the two, all states may be short."""
+
+        async def runs_anew():
+            return self.main_pid(name) not in (None, 0, pid) and await self.sub(name) == "running"
+
+        await eventually_true(runs_anew, f"{name} runs again")
 
     async def output(self, name, *, own=True):
         """Texts of the unit's journal; without `own`, only what the unit itself printed."""
