@@ -74,7 +74,7 @@ run fleetctl start web-announce@1 web-announce@2 web-announce@3
 run fleetctl start disk-report
 run fleetctl list-units
 for i in 1 2 3; do
-    within 15 announced_at "$i" "$(machine_of "web@$i.service")"
+    within 60 announced_at "$i" "$(machine_of "web@$i.service")"
     run curl -sS --retry 5 --retry-connrefused "http://$(etcdctl get "/services/web/$i")/from/web@$i"
 done
 run etcdctl ls --recursive --sort /services
@@ -85,7 +85,7 @@ old=$(machine_of web@3.service)
 run coreos cluster kill "${old##*.10}" "$@"
 environment=$(coreos cluster env "$@")
 eval "$environment"
-within 60 moved web@3.service "$old"
+within 120 moved web@3.service "$old"
 new=$(machine_of web@3.service)
 within 60 announced_at 3 "$new"
 echo "web@3 moved from $old to $new, and its announcement followed"
@@ -99,7 +99,7 @@ run coreos cluster status "$@"
 
 step "destroy everything, and start the three web servers again"
 run fleetctl destroy web-announce@1 web-announce@2 web-announce@3 web@1 web@2 web@3 disk-report
-for i in 1 2 3; do within 30 gone "/services/web/$i"; done
+for i in 1 2 3; do within 60 gone "/services/web/$i"; done
 run fleetctl start web@1 web@2 web@3
 run fleetctl list-units
 

@@ -43,7 +43,7 @@ def cluster(tmp_path):
         return http_request("GET", f"http://{client}/v2/keys").etcd_index == 3
 
     try:
-        eventually(ready, within_s=20, logs=[member])
+        eventually(ready, logs=[member])
         yield Cluster(client, peer)
     finally:
         member.close()

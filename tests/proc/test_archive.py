@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from coreos_py.commands import TABLE
+from tests.support.procs import eventually
 
 pytestmark = pytest.mark.proc
 
@@ -22,7 +22,7 @@ WORDS = ["help", "get"]  # of etcdctl: needs no server, prints some lines, exits
 
 
 def run(argv, **options):
-    options.setdefault("timeout", 30)
+    options.setdefault("timeout", 120)
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run(argv, capture_output=True, check=False, **options)
 
@@ -197,7 +197,7 @@ def test_reader_that_goes_away(place):
     os.close(read)
     try:
         words = [place / "etcdctl", *WORDS]
-        done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, timeout=30, check=False)
+        done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, timeout=120, check=False)
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -214,13 +214,13 @@ def test_words_pass_through_any_locale(place, locale, word):
 def test_interrupted(place):
     """Ctrl-C ends a waiting command with 130 and no word."""
     script = (
-        "import os, signal, sys, socket, time\n"
+        "import os, signal, sys, socket\n"
         "s = socket.create_server(('127.0.0.1', 0))\n"
         "url = f'http://127.0.0.1:{s.getsockname()[1]}'\n"
         "pid = os.posix_spawn(sys.argv[1], [sys.argv[1], '--no-sync', '--endpoints', url,\n"
-        "    '--timeout', '20s', 'get', 'k'], {})\n"
-        "connection = s.accept()\n"
-        "time.sleep(0.2)\n"
+        "    '--timeout', '120s', 'get', 'k'], {})\n"
+        "connection, _ = s.accept()\n"
+        "connection.recv(1)\n"  # it has asked and waits now
         "os.kill(pid, signal.SIGINT)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
@@ -236,13 +236,7 @@ def test_process_name(place):
         words = [path, "--no-sync", "--endpoints", "http://127.0.0.1:1", "set", "k"]
         os.execv(path, words)  # waits for the value on stdin
     try:
-        for _ in range(200):
-            with open(f"/proc/{pid}/comm", encoding="ascii") as comm:  # noqa: PTH123 - not a file
-                name = comm.read().strip()
-            if name == "etcdctl":
-                break
-            time.sleep(0.02)
-        assert name == "etcdctl"
+        eventually(lambda: Path(f"/proc/{pid}/comm").read_text().strip() == "etcdctl")
     finally:
         os.close(fd)
         os.waitpid(pid, 0)

@@ -11,7 +11,6 @@ import pty
 import select
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -81,22 +80,22 @@ def test_a_password_is_verified_once(tmp_path):
         member = cluster.members[0]
         enable(member, bob="pw")
         host = member.client_url.removeprefix("http://")
-        conn = http.client.HTTPConnection(host, timeout=20)
+        conn = http.client.HTTPConnection(host, timeout=120)
         with contextlib.closing(conn):
 
-            def seconds(count, headers, status):
-                begin = time.monotonic()
+            def cpu_seconds(count, headers, status):
+                begin = member.cpu_seconds()
                 for _ in range(count):
                     conn.request("GET", "/v2/keys/app", headers=headers)
                     reply = conn.getresponse()
                     assert reply.status == status
                     reply.read()
-                return time.monotonic() - begin
+                return member.cpu_seconds() - begin
 
             for text, status in (("bob:pw", 404), ("bob:no", 401)):
-                first = seconds(1, credentials(text), status)
+                first = cpu_seconds(1, credentials(text), status)
                 # bcrypt takes some 50 ms each time: remembered, a hundred requests cost less.
-                assert seconds(100, credentials(text), status) < 20 * max(first, 0.05)
+                assert cpu_seconds(100, credentials(text), status) < 20 * max(first, 0.05)
 
 
 def test_pipelined_requests_are_answered_in_order(tmp_path):
@@ -112,7 +111,7 @@ def test_pipelined_requests_are_answered_in_order(tmp_path):
             f"PUT /v2/keys/other HTTP/1.1\r\n{line}{form}value=1"
             f"GET /v2/keys/app/k?quorum=true HTTP/1.1\r\n{line}Connection: close\r\n\r\n"
         )
-        with socket.create_connection((host, int(port)), timeout=20) as conn:
+        with socket.create_connection((host, int(port)), timeout=120) as conn:
             conn.sendall(requests.encode())
             data = b"".join(iter(lambda: conn.recv(65536), b""))
         statuses = [int(part[:3]) for part in data.decode().split("HTTP/1.1 ")[1:]]
@@ -128,7 +127,7 @@ def test_a_watch_begins_after_its_password_was_verified(tmp_path):
         def watchers():
             return int(member.request("GET", "/v2/stats/store").json()["watchers"])
 
-        conn = http.client.HTTPConnection(host, timeout=20)
+        conn = http.client.HTTPConnection(host, timeout=120)
         with contextlib.closing(conn):
             conn.request("GET", "/v2/keys/app/k?wait=true", headers=credentials("bob:pw"))
             reply = conn.getresponse()
@@ -136,11 +135,11 @@ def test_a_watch_begins_after_its_password_was_verified(tmp_path):
             assert watchers() == 1
             assert member.put("/app/k", "1", headers=credentials("bob:pw")).status == 201
             assert json.loads(reply.read())["node"]["value"] == "1"
-        gone = http.client.HTTPConnection(host, timeout=20)
+        gone = http.client.HTTPConnection(host, timeout=120)
         gone.request("GET", "/v2/keys/app/k?wait=true", headers=credentials("root:rootpw"))
         gone.close()
         assert member.get("/app/k", headers=ROOT).status == 200
-        eventually(lambda: watchers() == 0, within_s=5, logs=[member])
+        eventually(lambda: watchers() == 0, logs=[member])
 
 
 def test_every_member_asks_and_hears_of_changes(tmp_path):
@@ -154,15 +153,15 @@ def test_every_member_asks_and_hears_of_changes(tmp_path):
                 for member in cluster.members
             )
 
-        eventually(all_answer((200, 201), "bob:pw"), within_s=5)
-        eventually(all_answer((401,), "bob:no"), within_s=5)
+        eventually(all_answer((200, 201), "bob:pw"))
+        eventually(all_answer((401,), "bob:no"))
         change = {"user": "bob", "password": "new"}
         auth(cluster.members[1], "PUT", "users/bob", change, headers=ROOT)
-        eventually(all_answer((401,), "bob:pw"), within_s=5)
-        eventually(all_answer((200,), "bob:new"), within_s=5)
+        eventually(all_answer((401,), "bob:pw"))
+        eventually(all_answer((200,), "bob:new"))
         assert [member.put("/x", "1").status for member in cluster.members] == [401] * 3
         auth(cluster.members[2], "DELETE", "enable", headers=ROOT)
-        eventually(all_answer((200,), "bob:nonsense"), within_s=5)
+        eventually(all_answer((200,), "bob:nonsense"))
 
 
 @pytest.mark.parametrize("flags", [(), ("--snapshot-count=5",)], ids=["log", "snapshot"])
@@ -206,7 +205,7 @@ def etcdctl(member, *words, stdin=b""):
         input=stdin,
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=120,
         env=environment({"ETCDCTL_ENDPOINTS": member.client_url}),
     )
 
@@ -242,7 +241,6 @@ def test_a_password_is_not_shown_while_it_is_typed(tmp_path):
             words = [*command("etcdctl"), "user", "add", "root"]
             os.execvpe(words[0], words, environment({"ETCDCTL_ENDPOINTS": member.client_url}))
         shown = _read_until(terminal, b"New password: ")
-        time.sleep(0.2)  # the prompt comes before the echo goes
         os.write(terminal, b"rootpw\n")
         shown += _read_until(terminal, b"created")
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -255,6 +253,6 @@ def test_a_password_is_not_shown_while_it_is_typed(tmp_path):
 def _read_until(terminal: int, text: bytes) -> bytes:
     data = b""
     while text not in data:
-        assert select.select([terminal], [], [], 20)[0], data
+        assert select.select([terminal], [], [], 120)[0], data
         data += os.read(terminal, 1 if text in b"New password: " else 1024)
     return data[: data.index(text) + len(text)]

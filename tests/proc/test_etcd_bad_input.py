@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -23,7 +24,7 @@ def run_etcd(*words, env=None, cwd=None):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )
 
@@ -144,17 +145,22 @@ def member(tmp_path_factory):
 
 
 def raw(url: str, data: bytes) -> bytes:
-    """What the server says to these bytes until it closes or falls silent."""
+    """What the server says to these bytes: one answer, or all until it closes."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=1) as sock:
-        answer = b""
-        try:
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             sock.sendall(data)
-            while piece := sock.recv(65536):
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while not _is_whole(answer) and (piece := sock.recv(65536)):
                 answer += piece
-        except (TimeoutError, ConnectionResetError, BrokenPipeError):
-            pass
     return answer
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return bool(end) and length is not None and len(body) >= int(length[1])
 
 
 H = b" HTTP/1.1\r\nHost: h\r\n"

@@ -73,8 +73,8 @@ def test_three_members_and_one_too_many(service, started, tmp_path):
     started(members[2])
     for process in members:
         process.wait_ready()
-    eventually(lambda: names(members[0]) == ["m0", "m1", "m2"], within_s=10, logs=members)
-    assert members[0].put("/k", "v").status == 201
+    eventually(lambda: names(members[0]) == ["m0", "m1", "m2"], logs=members)
+    members[0].write("/k", "v")
     registered = service.get("/discover/three").json()["node"]["nodes"]
     assert sorted(node["value"] for node in registered) == sorted(
         f"{process.name}={process.peer_url}" for process in members
@@ -84,7 +84,7 @@ def test_three_members_and_one_too_many(service, started, tmp_path):
     started(proxy)
     proxy.wait_log("discovery cluster full, falling back to proxy")
     proxy.wait_log("proxy: endpoints found ")
-    eventually(lambda: proxy.value("/k") == "v", within_s=10, logs=[proxy])
+    eventually(lambda: proxy.value("/k") == "v", logs=[proxy])
     assert proxy.put("/k", "w").status == 200
     assert members[2].value("/k", quorum=True) == "w"
     assert sorted(item.name for item in proxy.data_dir.iterdir()) == ["proxy"]
@@ -260,7 +260,7 @@ def test_members_and_clients_by_dns(started, tmp_path, dns):
         started(process)
     for process in members:
         process.wait_ready()
-    eventually(lambda: names(members[0]) == ["m0", "m1", "m2"], within_s=10, logs=members)
+    eventually(lambda: names(members[0]) == ["m0", "m1", "m2"], logs=members)
     first = members[0].log_text()
     where = f"http://localhost:{port(members[0].peer_url)}"
     assert f"discovery: got bootstrap from DNS for etcd-server at {where}" in first
@@ -271,7 +271,7 @@ def test_members_and_clients_by_dns(started, tmp_path, dns):
             env=environment({**env, **more}),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -299,7 +299,7 @@ def test_members_and_clients_by_dns(started, tmp_path, dns):
     ]
     started(proxy)
     proxy.wait_log("proxy: endpoints found ")
-    assert eventually(lambda: proxy.value("/k"), within_s=5) == "v"
+    assert eventually(lambda: proxy.value("/k")) == "v"
     cluster = json.loads((proxy.data_dir / "proxy" / "cluster").read_text())
     assert cluster["PeerURLs"] == sorted(
         process.peer_url.replace("127.0.0.1", "localhost") for process in members

@@ -191,7 +191,7 @@ def test_a_failed_sync_ends_the_process_and_nothing_is_acknowledged_after_it(tmp
         acknowledged, failed = [], 0
         for number in range(200):
             try:
-                status = member.put(f"/k{number}", str(number), timeout_s=3).status
+                status = member.put(f"/k{number}", str(number), timeout_s=60).status
             except OSError:
                 failed += 1
                 if not member.running:
@@ -209,7 +209,8 @@ def test_a_failed_sync_ends_the_process_and_nothing_is_acknowledged_after_it(tmp
 
 
 def test_a_slow_disk_does_not_hold_up_readers(tmp_path):
-    argvs = traced(tmp_path, "delay_enter=100000")
+    sync_s = 0.3
+    argvs = traced(tmp_path, f"delay_enter={sync_s * 1e6:.0f}")
     with EtcdCluster(tmp_path, argvs=argvs) as cluster:
         member = cluster.members[0]
         member.put("/k", "v")
@@ -231,7 +232,7 @@ def test_a_slow_disk_does_not_hold_up_readers(tmp_path):
         stop.set()
         for writer in writers:
             writer.join()
-        assert statistics.median(took) < 0.05, took
+        assert statistics.median(took) < sync_s / 2, took
         written = member.get("/w").json()["node"]["modifiedIndex"]
         member.restart()
         member.wait_ready()
@@ -266,20 +267,20 @@ def test_a_crash_loop_during_the_first_starts(tmp_path, rng, size, attempts):
 @pytest.mark.slow
 def test_one_slow_disk_slows_down_nobody_else(tmp_path):
     """A follower that syncs for longer than the election timeout: no votes, no slow writes."""
-    flags = ["--heartbeat-interval=100", "--election-timeout=1000"]
+    flags = ["--heartbeat-interval=100", "--election-timeout=2000"]
     with EtcdCluster(tmp_path, 3, flags=flags) as cluster:
         slow = cluster.followers()[0]
         slow.kill9()
-        (traced_words,) = traced(tmp_path, "delay_enter=1500000").values()
+        (traced_words,) = traced(tmp_path, "delay_enter=2500000").values()
         slow.argv = [*traced_words, *slow.argv[len(command("etcd")) :]]
         slow.start()
-        slow.wait_ready(within_s=30)
+        slow.wait_ready()
         leader = cluster.leader()
         term = leader.get("/").headers["X-Raft-Term"]
         begin = time.monotonic()
         for number in range(300):
             assert leader.put(f"/k{number % 7}", str(number)).status in (200, 201)
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < 60  # one sync each on the slow disk: 750 s
         assert leader.put("/last", "1").headers["X-Raft-Term"] == term
-        eventually(lambda: slow.value("/last") == "1", within_s=20)
+        eventually(lambda: slow.value("/last") == "1")
         assert slow.raft_status()["lead"] == leader.member_id()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import threading
 import urllib.parse
 
 import pytest
 
-from tests.support.procs import EtcdCluster, command, environment, eventually
+from tests.support.procs import PATIENCE_S, EtcdCluster, command, environment, eventually
 
 pytestmark = pytest.mark.proc
 
@@ -18,14 +19,25 @@ pytestmark = pytest.mark.proc
 class Stream:
     """A streaming watch that reads events as they come."""
 
-    def __init__(self, url: str, target: str, *, timeout_s: float = 20) -> None:
+    def __init__(self, url: str, target: str, *, timeout_s: float = PATIENCE_S) -> None:
         address = urllib.parse.urlsplit(url)
         self._conn = http.client.HTTPConnection(address.netloc, timeout=timeout_s)
         self._conn.request("GET", target)
+        assert isinstance(self._conn.sock, socket.socket)
+        self._sock = self._conn.sock
         self.reply = self._conn.getresponse()
 
     def next(self) -> dict:
         return json.loads(self.reply.readline())
+
+    def is_quiet(self) -> bool:
+        """Whether nothing comes for a moment, not even the end."""
+        self._sock.settimeout(0.5)
+        try:
+            self.reply.readline()
+        except TimeoutError:
+            return True
+        return False
 
     def indexes(self, count: int) -> list[int]:
         return [self.next()["node"]["modifiedIndex"] for _ in range(count)]
@@ -38,7 +50,7 @@ class Stream:
 def write_many(member, count: int, *, key: str = "/other") -> None:
     """Fast: one connection."""
     address = urllib.parse.urlsplit(member.client_url)
-    conn = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+    conn = http.client.HTTPConnection(address.hostname, address.port, timeout=120)
     try:
         for number in range(count):
             conn.request("PUT", f"/v2/keys{key}?value={number}")
@@ -88,10 +100,9 @@ def test_a_stream_from_an_old_index_has_everything_and_goes_on(member):
     write_many(member, 200, key="/d/k")
     query = "wait=true&stream=true&recursive=true"
     # etcd 2.3.8, and ours unless asked, shows one event on such a stream and no other.
-    plain = Stream(member.client_url, f"/v2/keys/d?{query}&waitIndex={begin}", timeout_s=1)
+    plain = Stream(member.client_url, f"/v2/keys/d?{query}&waitIndex={begin}")
     assert plain.next()["node"]["key"] == "/d/first"
-    with pytest.raises(TimeoutError):
-        plain.next()
+    assert plain.is_quiet()
     plain.close()
 
     writing = threading.Thread(target=write_many, args=(member, 300), kwargs={"key": "/d/k"})
@@ -153,7 +164,7 @@ def test_watch_forever_lists_what_the_history_has_lost(member):
     assert process.communicate()[1].startswith(text)
     # A single watch still ends as etcdctl 2.3.8's does.
     process = watching(member, "watch", "--after-index", str(begin), "/q")
-    assert process.communicate(timeout=20)[1].startswith("Error:  401: ")
+    assert process.communicate(timeout=120)[1].startswith("Error:  401: ")
     assert process.returncode == 4
 
 
@@ -167,7 +178,7 @@ def test_a_watch_outlives_its_member(member, way):
     process = watching(member, *words)
     try:
         eventually(
-            lambda: member.request("GET", "/v2/stats/store").json()["watchers"] == 1, within_s=10
+            lambda: member.request("GET", "/v2/stats/store").json()["watchers"] == 1,
         )
         member.kill9()
         assert "is interrupted, trying again" in process.stderr.readline()
@@ -176,7 +187,8 @@ def test_a_watch_outlives_its_member(member, way):
         # Written before the watch is back, so that it shows whether anything is missed.
         member.put("/k", "1")
         assert process.stdout.readline() == "1\n"
-        assert process.stderr.readline().startswith("etcdctl: watching /k again from index ")
+        again = "etcdctl: watching /k again from index "
+        assert any(line.startswith(again) for line in iter(process.stderr.readline, ""))
         member.put("/k", "2")
         assert process.stdout.readline() == "2\n"
     finally:
@@ -188,7 +200,7 @@ def test_a_watch_that_never_began_ends():
     done = subprocess.run(
         [*command("etcdctl"), "--no-sync", "--endpoints", "http://127.0.0.1:1", "watch",
          "--forever", "/k"],
-        env=environment(), capture_output=True, text=True, timeout=20, check=False,
+        env=environment(), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 4
     assert "connection refused" in done.stderr

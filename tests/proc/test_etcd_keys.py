@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.procs import EtcdCluster, EtcdProcess, http_request
+from tests.support.procs import PATIENCE_S, EtcdCluster, EtcdProcess, eventually, http_request
 
 pytestmark = pytest.mark.proc
 
@@ -38,7 +38,7 @@ def shifted(text: str, by: int) -> str:
 
 def ask(member: EtcdProcess, step: dict[str, Any], *, by: int):
     headers = {"Content-Type": step["type"]} if step.get("type") else {}
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         reply = http_request(
             step["method"],
@@ -109,13 +109,11 @@ def test_errors_carry_no_raft_headers(member):
     assert reply.headers["X-Raft-Index"] is None
 
 
-def test_a_key_expires_within_half_a_second_of_its_time(member):
-    member.put("/ttl", "v", "ttl=1")
+def test_a_key_expires_and_not_before_its_time(member):
     start = time.monotonic()
-    while member.get("/ttl").status == 200:
-        assert time.monotonic() - start < 3
-        time.sleep(0.02)
-    assert 0.9 < time.monotonic() - start < 2.0
+    member.put("/ttl", "v", "ttl=1")
+    eventually(lambda: member.get("/ttl").status == 404, every_s=0.02)
+    assert time.monotonic() - start >= 1
 
 
 def test_writes_tell_no_value_to_those_who_want_none(member):
@@ -145,7 +143,7 @@ def test_pipelined_requests_are_answered_in_order(member):
         b"GET /v2/keys/p HTTP/1.1\r\nHost: h\r\n\r\n" % number
         for number in range(20)
     ]
-    with socket.create_connection((url[0], int(url[1])), timeout=5) as sock:
+    with socket.create_connection((url[0], int(url[1])), timeout=60) as sock:
         sock.sendall(b"".join(words) + b"GET /x HTTP/1.0\r\n\r\n")
         data = b""
         while piece := sock.recv(65536):

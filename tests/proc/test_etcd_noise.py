@@ -77,7 +77,7 @@ def rss_kib(member: EtcdProcess) -> int:
 def send(url: str, data: bytes, *, patience_s: float) -> bytes:
     """What comes back within a moment; a reset counts as an answer."""
     parts = urllib.parse.urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=5) as sock:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as sock:
         sock.settimeout(patience_s)
         try:
             sock.sendall(data)
@@ -125,7 +125,7 @@ def test_bodies_that_never_end_take_no_memory(tmp_path, port):
         before = rss_kib(member)
         socks = []
         for number in range(20):
-            sock = socket.create_connection((parts.hostname, parts.port), timeout=5)
+            sock = socket.create_connection((parts.hostname, parts.port), timeout=60)
             socks.append(sock)
             framing = (
                 b"Transfer-Encoding: chunked\r\n\r\nfffffffff\r\n"

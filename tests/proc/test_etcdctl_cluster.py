@@ -19,7 +19,7 @@ def etcdctl(cluster, *words, stdin=b""):
         env=environment(),
         input=stdin,
         capture_output=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -57,13 +57,13 @@ def test_losing_one_member_then_the_majority(cluster):
 
     second.kill9()
     status, out, err = eventually(
-        lambda: (got := etcdctl(cluster, "cluster-health"))[0] == 5 and got, within_s=20
+        lambda: (got := etcdctl(cluster, "cluster-health"))[0] == 5 and got,
     )
     assert out.endswith("\ncluster is unhealthy\n")
     assert etcdctl(cluster, "get", "/k") == (0, "w\n", "")  # a local read needs nobody else
     unavailable = "client: etcd cluster is unavailable or misconfigured\n"
     leaderless = (1, "", f"Failed to get leader:  {unavailable}")
-    eventually(lambda: etcdctl(cluster, "member", "list") == leaderless, within_s=20)
+    eventually(lambda: etcdctl(cluster, "member", "list") == leaderless)
     status, out, err = etcdctl(cluster, "--timeout", "500ms", "set", "/k", "x")
     assert (status, out) == (4, "")
     assert err.startswith(f"Error:  {unavailable}error #0: ")
@@ -71,7 +71,7 @@ def test_losing_one_member_then_the_majority(cluster):
 
     first.start()
     second.start()
-    eventually(lambda: etcdctl(cluster, "set", "/k", "y")[0] == 0, within_s=20)
+    eventually(lambda: etcdctl(cluster, "set", "/k", "y")[0] == 0)
 
 
 def test_watch_goes_on_with_another_member(cluster):
@@ -93,12 +93,12 @@ def test_watch_goes_on_with_another_member(cluster):
                 if member.request("GET", "/v2/stats/store").json()["watchers"]
             ]
 
-        (serving,) = eventually(watched, within_s=10)
+        (serving,) = eventually(watched)
         serving.kill9()
         (other,) = {follower, leader} - {serving}
-        eventually(lambda: other.request("GET", "/v2/stats/store").json()["watchers"], within_s=10)
-        eventually(lambda: etcdctl(cluster, "set", "/w", "seen")[0] == 0, within_s=20)
-        assert watching.communicate(timeout=10)[0] == "seen\n"
+        eventually(lambda: other.request("GET", "/v2/stats/store").json()["watchers"])
+        eventually(lambda: etcdctl(cluster, "set", "/w", "seen")[0] == 0)
+        assert watching.communicate(timeout=120)[0] == "seen\n"
         assert watching.returncode == 0
     finally:
         watching.kill()
@@ -139,7 +139,7 @@ def test_bytes_survive_the_way_through(cluster):
         [*command("etcdctl"), "--endpoints", cluster.members[1].client_url, "get", "/ü/k"],
         env=environment({"LC_ALL": "C", "LANG": "C"}),
         capture_output=True,
-        timeout=20,
+        timeout=120,
         check=True,
     )
     assert done.stdout == value.encode() + b"\n"
@@ -161,4 +161,4 @@ def test_reader_that_leaves_early(cluster, unbuffered):
     assert listing.stderr is not None
     assert listing.stderr.read() == b""
     listing.stderr.close()
-    assert listing.wait(20) == 141
+    assert listing.wait(120) == 141

@@ -74,7 +74,7 @@ def torment(cluster: EtcdCluster, rng: random.Random, seconds: float) -> list[st
         fault = order.pop() if order else rng.choice(FAULTS)
         fault(cluster, rng)
         done.append(f"{time.monotonic():.3f} {fault.__name__}")
-        cluster.leader(within_s=20)
+        cluster.leader()
     return done
 
 

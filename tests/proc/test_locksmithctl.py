@@ -34,7 +34,7 @@ def run(etcd):
             text=True,
             check=False,
             env=environment({"LOCKSMITHCTL_ENDPOINT": etcd.client_url}),
-            timeout=60,
+            timeout=120,
         )
         return done.returncode, done.stdout, done.stderr
 

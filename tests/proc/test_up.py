@@ -48,13 +48,13 @@ def as_user(top: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=environment({"HOME": str(top)}),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
         check=False,
         cwd=top,
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(2000)
 def test_the_first_command(checkout: Path):
     directory = checkout / "cluster"
     try:

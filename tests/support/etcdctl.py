@@ -22,7 +22,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -82,24 +81,25 @@ def run_session(path: Path, cluster: Cluster, *, rewrite: bool = False) -> None:
 def run_step(step: dict[str, Any], cluster: Cluster) -> dict[str, object]:
     """The outcome of one step, masked."""
     env = step.get("env", {"ETCDCTL_ENDPOINTS": "http://<client>"})
+    if "while" in step:  # the server may not have heard yet that an earlier step's watch has ended
+        eventually(lambda: cluster.watchers() == 0)
     process = _start(step["run"], {k: cluster.fill(v) for k, v in env.items()}, cluster)
     assert process.stdin is not None
     assert process.stdout is not None
     early = b""
     try:
         if "while" in step:
-            eventually(cluster.watchers, within_s=10)
+            eventually(cluster.watchers)
             for words in step["while"]:
                 other = _start(words, {"ETCDCTL_ENDPOINTS": f"http://{cluster.client}"}, cluster)
-                other.communicate(timeout=20)
-                time.sleep(0.05)
+                other.communicate(timeout=120)
         if "interrupt" in step:
             while step["interrupt"].encode() not in early:
                 line = process.stdout.readline()
                 assert line, f"ended after {early!r}"
                 early += line
             process.send_signal(signal.SIGINT)
-        out, err = process.communicate(step.get("stdin", "").encode(), timeout=20)
+        out, err = process.communicate(step.get("stdin", "").encode(), timeout=120)
     finally:
         process.kill()
         process.communicate()

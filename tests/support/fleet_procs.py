@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.procs import Process, command, environment, eventually, free_ports, http_request
+from tests.support.procs import (
+    PATIENCE_S,
+    Process,
+    command,
+    environment,
+    eventually,
+    free_ports,
+    http_request,
+)
 
 
 class FleetMachine(Process):
@@ -58,7 +66,7 @@ class FleetMachine(Process):
         """The names of the machines in the cluster."""
         return {machine["id"].rstrip("0") for machine in self.get("machines").get("machines", ())}
 
-    def wait_joined(self, *, within_s: float = 15.0) -> None:
+    def wait_joined(self, *, within_s: float = PATIENCE_S) -> None:
         """Until it serves and sees itself."""
         eventually(lambda: self.name in self.machines(), within_s=within_s, logs=[self])
 
@@ -89,7 +97,7 @@ class FleetMachine(Process):
                 os.kill(pid, signal.SIGKILL)
 
     def fleetctl(
-        self, *words: str, cwd: Path | None = None, timeout_s: float = 30.0
+        self, *words: str, cwd: Path | None = None, timeout_s: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
         """Run fleetctl against this machine."""
         return subprocess.run(

@@ -40,7 +40,7 @@ class Machines:
         )
         try:
             words = ("-n", str(count), "-p", str(archive), "-t", agent_ttl)
-            self.script("up.sh", *words, timeout_s=200)
+            self.script("up.sh", *words, timeout_s=900)
         except BaseException:
             self.close()
             raise
@@ -49,9 +49,9 @@ class Machines:
         """Takes everything down; nothing is left."""
         assert self._watchdog.stdin is not None
         self._watchdog.stdin.close()
-        assert self._watchdog.wait(timeout=120) == 0
+        assert self._watchdog.wait(timeout=600) == 0
 
-    def script(self, name: str, *arguments: str, timeout_s: float = 120) -> str:
+    def script(self, name: str, *arguments: str, timeout_s: float = 300) -> str:
         done = subprocess.run(
             [str(SCRIPTS / name), *arguments],
             env=self.environment,

@@ -27,7 +27,10 @@ from typing import IO, Any, NamedTuple, Self, TypeVar
 ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = os.environ.get("COREOS_PYZ", "")
 LOG_TAIL_LINES = 25
+PATIENCE_S = 60.0  # for what takes a second: a deadline costs nothing until it is missed
+ASK_S = 5.0  # for a member that may be paused
 _PR_SET_PDEATHSIG = 1
+_PORTS_PER_BLOCK = 100
 
 T = TypeVar("T")
 
@@ -37,7 +40,11 @@ class Failure(AssertionError):
 
 
 def eventually(
-    fn: Callable[[], T], *, within_s: float, every_s: float = 0.05, logs: Iterable[Process] = ()
+    fn: Callable[[], T],
+    *,
+    within_s: float = PATIENCE_S,
+    every_s: float = 0.05,
+    logs: Iterable[Process] = (),
 ) -> T:
     """The first truthy result of `fn`; AssertionError and OSError count as "not yet"."""
     deadline = time.monotonic() + within_s
@@ -57,16 +64,58 @@ def eventually(
         time.sleep(every_s)
 
 
+class _Ports:
+    """Ports of this test process alone, below those the kernel gives to outgoing connections.
+
+    A port from bind(0) may be somebody's by the time a member is started, or started again. These
+    come from a block that an abstract socket's name reserves for as long as this process lives.
+    """
+
+    def __init__(self) -> None:
+        self._held: socket.socket | None = None
+        self._block = range(0)
+        self._next = 0
+
+    def take(self) -> int:
+        for _ in range(_PORTS_PER_BLOCK):
+            if self._next == len(self._block):
+                self._block, self._next = self._block or self._reserve(), 0
+            port = self._block[self._next]
+            self._next += 1
+            if _is_free(port):
+                return port
+        raise Failure(f"none of the ports {self._block} is free")
+
+    def _reserve(self) -> range:
+        words = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+        top = int(words[0]) if int(words[0]) > 12_000 else 32_000
+        for first in range(10_000, top - _PORTS_PER_BLOCK, _PORTS_PER_BLOCK):
+            held = socket.socket(socket.AF_UNIX)
+            try:
+                held.bind(f"\0coreos-tests-ports-{first}")
+            except OSError:
+                held.close()
+            else:
+                self._held = held
+                return range(first, first + _PORTS_PER_BLOCK)
+        raise Failure("every block of ports is reserved by another test process")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        try:
+            sock.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+_ports = _Ports()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on just now."""
-    socks = [socket.socket() for _ in range(count)]
-    try:
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
-    finally:
-        for sock in socks:
-            sock.close()
+    """Ports nobody listens on, and nobody else will soon."""
+    return [_ports.take() for _ in range(count)]
 
 
 def command(name: str) -> list[str]:
@@ -116,6 +165,11 @@ class Process:
     def running(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
+    def cpu_seconds(self) -> float:
+        """What it has cost the processors so far, all its threads, to a hundredth."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def start(self) -> None:
         """Start it (again); its log goes on in the same file."""
         assert not self.running, f"{self.name} is running already"
@@ -131,7 +185,7 @@ class Process:
             preexec_fn=_die_with_parent,
         )
 
-    def wait(self, *, within_s: float = 10.0) -> int:
+    def wait(self, *, within_s: float = PATIENCE_S) -> int:
         """The exit status, once it has ended by itself."""
         assert self._popen is not None
         try:
@@ -144,7 +198,7 @@ class Process:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def stop(self, *, within_s: float = 10.0) -> int:
+    def stop(self, *, within_s: float = PATIENCE_S) -> int:
         """SIGTERM, and its exit status."""
         if self.running:
             self.signal(signal.SIGTERM)
@@ -188,7 +242,7 @@ class Process:
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         return "\n".join(self.log_text(whole=True).splitlines()[-lines:])
 
-    def wait_log(self, pattern: str, *, within_s: float = 10.0) -> re.Match[str]:
+    def wait_log(self, pattern: str, *, within_s: float = PATIENCE_S) -> re.Match[str]:
         """Wait for a line since the last start that matches."""
 
         def look() -> re.Match[str] | None:
@@ -224,7 +278,7 @@ def http_request(
     *,
     body: bytes | str | Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
-    timeout_s: float = 10.0,
+    timeout_s: float = 30.0,
     tls: ssl.SSLContext | None = None,
 ) -> Reply:
     """One request on its own connection; a mapping as body is sent as a form."""
@@ -303,6 +357,14 @@ class EtcdProcess(Process):
         path = f"/v2/keys{key}{query and '?' + query}"
         return self.request("PUT", path, body={"value": value}, **kwargs)
 
+    def write(self, key: str, value: str = "") -> None:
+        """A put that is repeated until it is acknowledged: an election may cost one its answer."""
+
+        def accepted() -> bool:
+            return self.put(key, value, timeout_s=ASK_S).status in (200, 201)
+
+        eventually(accepted, logs=[self])
+
     def value(self, key: str, *, quorum: bool = False) -> str | None:
         """The value of a key, None if it is not there."""
         reply = self.get(key, "quorum=true" if quorum else "")
@@ -315,12 +377,12 @@ class EtcdProcess(Process):
 
     def member_id(self) -> str:
         """Its id in hex."""
-        found = self.request("GET", "/v2/stats/self").json()["id"]
+        found = self.request("GET", "/v2/stats/self", timeout_s=ASK_S).json()["id"]
         assert isinstance(found, str)
         return found
 
     def raft_status(self) -> dict[str, Any]:
-        found = self.request("GET", "/debug/vars").json()["raft.status"]
+        found = self.request("GET", "/debug/vars", timeout_s=ASK_S).json()["raft.status"]
         assert isinstance(found, dict)
         return found
 
@@ -331,13 +393,13 @@ class EtcdProcess(Process):
         reply = self.request("GET", "/health")
         return reply.status == 200 and reply.json()["health"] in ("true", True)
 
-    def wait_ready(self, *, within_s: float = 15.0) -> None:
+    def wait_ready(self, *, within_s: float = PATIENCE_S) -> None:
         """Until it serves and knows a leader and the cluster version."""
 
         def ready() -> bool:
             if not self.running:
                 raise Failure(f"{self.name} has ended\n{self.log_tail()}")
-            version = self.request("GET", "/version").json()
+            version = self.request("GET", "/version", timeout_s=ASK_S).json()
             return bool(
                 version["etcdcluster"] != "not_decided" and self.raft_status()["lead"] != "0"
             )
@@ -398,9 +460,19 @@ class EtcdCluster:
                 member.start()
             for member in self.members:
                 member.wait_ready()
+            eventually(self._all_known, logs=self.members)
         except BaseException:
             self.close()
             raise
+
+    def _all_known(self) -> bool:
+        """Whether every member has heard every member's name and client URLs."""
+        names = sorted(member.name for member in self.members)
+        for member in self.members:
+            found = member.request("GET", "/v2/members").json()["members"]
+            if sorted(one["name"] for one in found) != names:
+                return False
+        return True
 
     def close(self) -> None:
         for member in self.members:
@@ -436,7 +508,7 @@ class EtcdCluster:
     def running(self) -> list[EtcdProcess]:
         return [member for member in self.members if member.running]
 
-    def leader(self, *, within_s: float = 10.0) -> EtcdProcess:
+    def leader(self, *, within_s: float = PATIENCE_S) -> EtcdProcess:
         """The member that leads and that a majority follows."""
 
         def find() -> EtcdProcess | None:
@@ -447,7 +519,7 @@ class EtcdCluster:
                     leads[lead] = leads.get(lead, 0) + 1
             for member in self.running:
                 if leads.get(member.member_id(), 0) > len(self.members) // 2:
-                    return member
+                    return member if member.is_leader() else None
             return None
 
         found = eventually(find, within_s=within_s, logs=self.members)
