@@ -31,6 +31,7 @@ _ETCDCTL = "coreos_py.etcd.cmd_etcdctl:main"
 _FLEETD = "coreos_py.fleet.cmd_fleetd:main"
 _FLEETCTL = "coreos_py.fleet.cmd_fleetctl:main"
 _LOCKSMITHCTL = "coreos_py.locksmith.cmd_locksmithctl:main"
+_DISCOVERY = "coreos_py.discovery.cmd_discovery:main"
 _LATER = "coreos_py.cli.later:main"
 
 ROWS = (
@@ -44,6 +45,8 @@ ROWS = (
     Row("locksmithctl", _LOCKSMITHCTL, CLI, "locksmithctl(1)", help="client for the reboot lock"),
     Row("update_engine", _LATER, LATER, "", help="system updates"),
     Row("update_engine_client", _LATER, LATER, "", help="client for update_engine"),
+    Row("etcd-discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="how new clusters meet"),
+    Row("discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="same as etcd-discovery"),
     Row("coreos-cloudinit", _LATER, LATER, "", help="first-boot configuration"),
 )
 
@@ -58,6 +61,7 @@ VERBS = (
     "install",
     "list",
     "man",
+    "payload",
     "units",
     "version",
 )

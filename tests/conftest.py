@@ -54,7 +54,7 @@ def rng(seed) -> random.Random:
     return random.Random(seed)
 
 
-_OURS = ("ETCD_", "ETCDCTL_", "FLEET_", "FLEETCTL_", "COREOS_", "LISTEN_", "NOTIFY_SOCKET")
+_OURS = ("DISC_", "ETCD_", "ETCDCTL_", "FLEET_", "FLEETCTL_", "COREOS_", "LISTEN_", "NOTIFY_SOCKET")
 
 
 @pytest.fixture(autouse=True)

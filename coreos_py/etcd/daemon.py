@@ -13,25 +13,23 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.base.golog import NOTICE
-from coreos_py.etcd import bootstrap, datadir, housekeeping, proxy_daemon, replies, version
+from coreos_py.etcd import bootstrap, datadir, proxy_daemon, replies, version
 from coreos_py.etcd.client_api import BODY_BYTES_MAX, ClientAPI
 from coreos_py.etcd.discovery import ClusterFull, JoinFailed
+from coreos_py.etcd.member import start_member
 from coreos_py.etcd.peer_api import SNAPSHOT_BYTES_MAX, STREAM_BACKLOG_BYTES_MAX, PeerAPI
 from coreos_py.etcd.process import (
     Process,
-    client_context,
     connections_limit,
     listener_context,
     notify_ready,
     tune_gc,
 )
-from coreos_py.etcd.server import Server
-from coreos_py.etcd.transport import Transport
-from coreos_py.http.aclient import AsyncHTTPClient
 from coreos_py.http.server import HTTPServer, Limits
 
 if TYPE_CHECKING:
     from coreos_py.etcd.config import Config
+    from coreos_py.etcd.server import Server
     from coreos_py.http.exchange import Pending
     from coreos_py.http.message import Request, Response
 
@@ -137,41 +135,9 @@ class Life:
         return status
 
     async def _start(self) -> Server:
-        config = self._config
-        client = AsyncHTTPClient(
-            tls=client_context(config.peer_tls), connect_timeout_s=config.dial_timeout_s
-        )
-        started = await bootstrap.start(config, client)
-        server = Server(config, started, loop=self._loop, exit_with=self._process.exit_with)
-        transport = Transport(
-            server,
-            number=server.id,
-            cluster_id=server.cluster.id,
-            peer_urls=config.advertise_peer_urls,
-            client=client,
-            dial_timeout_s=config.dial_timeout_s,
-        )
-        for remote in started.remotes:
-            transport.add_remote(remote.id, remote.peer_urls)
-        for member in server.cluster.sorted():
-            if member.id != server.id:
-                transport.add_peer(member.id, member.peer_urls)
-        known = server.cluster.version
-        shown = version.short(known) if known else "to_be_decided"
-        text = "starting server... [version: %s, cluster version: %s]"
-        housekeeping.log.info(text, version.SERVER, shown)
+        server, transport = await start_member(self._config, exit_with=self._process.exit_with)
         self._peers = PeerAPI(server, transport)
         self._server = server
-        server.run(transport)
-        for chore in (
-            housekeeping.publish(server),
-            housekeeping.monitor_versions(server, client),
-            housekeeping.purge_files(server),
-            housekeeping.watch_descriptors(server),
-        ):
-            server.start_task(self._loop.create_task(chore))
-        if config.cors:
-            log.info("cors = %s", ",".join(config.cors))
         return server
 
     def _handle_peer(self, request: Request) -> Response | Pending:

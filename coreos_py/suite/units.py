@@ -14,7 +14,14 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.suite import resources
 from coreos_py.suite.install import Refused
 
-UNITS = ("etcd.service", "etcd2.service", "fleet.service", "fleet.socket")
+UNITS = (
+    "discovery.service",
+    "discovery.socket",
+    "etcd.service",
+    "etcd2.service",
+    "fleet.service",
+    "fleet.socket",
+)
 MARK = "# Written by `coreos units`."
 
 
