@@ -98,10 +98,12 @@ class Driver:
         self._stopped = True
 
     def _turn(self) -> None:
-        self._scheduled = False
         if self._stopped:
             return
         try:
+            if self._reads is not None:
+                self._reads.ask()  # what it proposes is part of this turn
+            self._scheduled = False
             self._advance()
         except Exception as error:  # noqa: BLE001 - a replica that failed half way must not go on
             self._stopped = True
@@ -111,8 +113,6 @@ class Driver:
         node = self.node
         if (self._proposals or self._conf_proposals) and node.leader:
             self._hand_over()
-        if self._reads is not None:
-            self._reads.ask()
         messages = node.early_messages()
         if messages:
             self._machine.send(messages)

@@ -91,7 +91,7 @@ class KeysAPI:
                     parsed = parsed._replace(id=server.next_id(), method="QGET")
                     requests.received["QGET"] += 1
                     reply = KeyReply(self, parsed, extra)
-                    server.read(parsed, reply)
+                    server.read(reply)
                     return reply
                 if parsed.wait:
                     if parsed.stream and parsed.since and keys_request.replays(query):

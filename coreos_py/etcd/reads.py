@@ -1,7 +1,9 @@
-"""Quorum reads that leave no entry in the log: the leader proves that it still leads, then answers.
+"""Quorum reads: those of one turn share one entry of the log, or one round of heartbeats.
 
-All reads of one turn share one round of heartbeats. A read that gets no proof, because the
-leadership ended or took too long, is handed back and goes through the log as in etcd 2.3.8; so
+Through the log as in etcd 2.3.8, whose every read is an entry of its own: the entry is proposed
+when all its reads have come, so whoever applies it has applied what was answered before them. By
+index they leave no entry: the leader proves that it still leads, then answers. A read that gets no
+proof, because the leadership ended or took too long, is handed back and goes through the log; so
 every read given to add() is served or handed back, once. Raft's side is raft/readonly.py.
 """
 
@@ -20,10 +22,27 @@ if TYPE_CHECKING:
     from coreos_py.etcd.server import Waiter
     from coreos_py.raft.node import RawNode
     from coreos_py.raft.types import ReadState
+    from coreos_py.store.event import Event
 
 CAPABILITY_HEADER = "X-Coreos-Py"
 CAPABILITY = "read-index"
 """What members tell each other on their streams; etcd 2.3.8 neither sends nor minds it."""
+
+
+class SharedRead:
+    """Reads that wait for the same entry, which is the first one's request."""
+
+    __slots__ = ("reads", "request", "start_s")
+
+    def __init__(self, reads: list[Waiter]) -> None:
+        self.reads = reads
+        self.request = reads[0].request
+        self.start_s = reads[0].start_s
+
+    def done(self, _event: Event | None, error: Exception | None) -> None:
+        """The entry was given up."""
+        for read in self.reads:
+            read.done(None, error)
 
 
 class _Batch(NamedTuple):
@@ -42,12 +61,14 @@ class ReadQueue:
         self,
         node: RawNode,
         *,
+        by_index: Callable[[], bool],
         serve: Callable[[Waiter], None],
-        redo: Callable[[Waiter], None],
+        redo: Callable[[list[Waiter]], None],
         age_max_s: float,
     ) -> None:
-        """`serve` answers a read from the store, `redo` puts it through the log."""
+        """`serve` answers a read from the store, `redo` puts some through the log in one entry."""
         self._node = node
+        self._by_index = by_index
         self._serve = serve
         self._redo = redo
         self._age_max_s = age_max_s
@@ -67,12 +88,15 @@ class ReadQueue:
         if not self._new:
             return
         reads, self._new = self._new, []
+        if not self._by_index():
+            self._redo(reads)
+            return
         self._number += 1
         context = self._number.to_bytes(8, "big")
         try:
             self._node.read_index(context)
         except NotLeader:
-            self._redo_all(reads)
+            self._redo(reads)
         else:
             self._asked[context] = _Batch(self._node.term, monotonic(), reads)
 
@@ -84,13 +108,9 @@ class ReadQueue:
             # Between two turns a leadership may have ended and another begun.
             if not leads or batch.term != node.term or batch.asked_s < oldest_s:
                 del self._asked[context]
-                self._redo_all(batch.reads)
+                self._redo(batch.reads)
         while self._confirmed and self._confirmed[0].asked_s < oldest_s:
-            self._redo_all(self._confirmed.popleft().reads)
-
-    def _redo_all(self, reads: Sequence[Waiter]) -> None:
-        for read in reads:
-            self._redo(read)
+            self._redo(self._confirmed.popleft().reads)
 
     def confirm(self, states: Sequence[ReadState]) -> None:
         """Raft's answers: these reads may be served once so much is applied."""

@@ -19,7 +19,7 @@ from coreos_py.etcd.disk import Disk
 from coreos_py.etcd.driver import Driver
 from coreos_py.etcd.membership import Member, MembershipError
 from coreos_py.etcd.metrics import Requests, server_histogram
-from coreos_py.etcd.reads import ReadQueue
+from coreos_py.etcd.reads import ReadQueue, SharedRead
 from coreos_py.etcd.snapshots import SnapshotKeeper
 from coreos_py.etcd.stats import CANDIDATE, FOLLOWER, LEADER, LeaderStats, ServerStats
 from coreos_py.etcd.version import downgrade
@@ -105,6 +105,7 @@ class Server:
         self.node = started.node
         self._reads = ReadQueue(
             started.node,
+            by_index=self._reads_by_index,
             serve=self._serve_read,
             redo=self._read_through_log,
             age_max_s=config.election_ms / 1000,
@@ -229,21 +230,22 @@ class Server:
             self._start_sweeping()
         self._driver.propose(data)
 
-    def read(self, request: Request, waiter: Waiter) -> None:
+    def read(self, waiter: Waiter) -> None:
         """Answer a QGET that sees every write answered before it, by the cheapest safe way."""
-        if (
+        self._reads.add(waiter)
+        self._driver.kick()
+
+    def _reads_by_index(self) -> bool:
+        return (
             self.config.quorum_read == "index"
             and self.node.role == Role.LEADER
             and self.transport.reads_by_index
-        ):
-            self._reads.add(waiter)
-            self._driver.kick()
-        else:
-            self.submit(request, waiter)
+        )
 
-    def _read_through_log(self, waiter: Waiter) -> None:
-        assert waiter.request is not None
-        self.submit(waiter.request, waiter)
+    def _read_through_log(self, reads: list[Waiter]) -> None:
+        request = reads[0].request
+        assert request is not None
+        self.submit(request, SharedRead(reads))
 
     def _serve_read(self, waiter: Waiter) -> None:
         assert waiter.request is not None
@@ -402,6 +404,10 @@ class Server:
                     continue
                 assert waiter.request is not None
                 observe(now_s - waiter.start_s)
+                if type(waiter) is SharedRead:
+                    for read in waiter.reads:
+                        self._serve_read(read)
+                    continue
                 try:
                     event = apply(waiter.request, now_ns=now_ns)
                 except StoreError as error:

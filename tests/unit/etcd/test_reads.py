@@ -32,10 +32,12 @@ class Bench:
         node.bootstrap(changes)
         self.served: list[str] = []
         self.redone: list[str] = []
+        self.by_index = True
         self.queue: ReadQueue = ReadQueue(
             node,
             serve=self.served.append,  # type: ignore[arg-type]
-            redo=self.redone.append,  # type: ignore[arg-type]
+            redo=self.redone.extend,  # type: ignore[arg-type]
+            by_index=lambda: self.by_index,
             age_max_s=AGE_MAX_S,
         )
         self.applied = 0
@@ -223,6 +225,47 @@ def test_a_round_without_answers_is_given_up_in_time(clock):
     assert bench.redone == ["a"]
     bench.answer(2, token)
     assert bench.served == []
+
+
+class Read:
+    request = pb.Request(7, "QGET", "/1/k")
+    start_s = 3.0
+
+    def __init__(self):
+        self.outcomes = []
+
+    def done(self, event, error):
+        self.outcomes.append((event, error))
+
+
+def test_reads_of_one_turn_go_through_the_log_together():
+    node = RawNode(Config(1), MemoryLog(), rng=random.Random(1))
+    batches: list[list[Read]] = []
+    queue = ReadQueue(
+        node,
+        by_index=lambda: False,
+        serve=lambda read: pytest.fail(f"{read} is not applied yet"),
+        redo=batches.append,
+        age_max_s=AGE_MAX_S,
+    )
+    first, second, third = Read(), Read(), Read()
+    queue.add(first)
+    queue.add(second)
+    queue.ask()
+    queue.add(third)
+    queue.ask()
+    queue.ask()
+    assert batches == [[first, second], [third]]
+    assert queue.drain() == []
+
+
+def test_who_shares_an_entry_shares_its_failure():
+    some = [Read(), Read()]
+    shared = reads.SharedRead(some)
+    assert (shared.request, shared.start_s) == (Read.request, Read.start_s)
+    error = RuntimeError("timed out")
+    shared.done(None, error)
+    assert [read.outcomes for read in some] == [[(None, error)]] * 2
 
 
 def test_the_end_finds_every_read():
