@@ -16,10 +16,12 @@ from coreos_py.base.errors import ConfigError
 from coreos_py.base.sdnotify import booted
 from coreos_py.base.unitfile import SPACES
 from coreos_py.cli.settings import BOOL, FLOAT, INT, STRING, Setting, Values, resolve
+from coreos_py.fleet import hostinfo
+from coreos_py.fleet.resources import parse_cpu, parse_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ DEFAULT_ETCD = "http://127.0.0.1:2379,http://127.0.0.1:4001"
 MACHINE_ID_PATH = "/etc/machine-id"
 SYSTEMD = "systemd"
 EMBEDDED = "embedded"
+# Long enough for a unit that is just being submitted to be in use.
+COLLECT_LEAST_S = 60.0
 
 
 def _setting(name: str, kind: object, default: str, help_text: str, **more: str) -> Setting:
@@ -68,6 +72,13 @@ TABLE = (
     _setting("unit_manager", STRING, "", "systemd or embedded (default: systemd where it runs)"),
     _setting("api_listen", STRING, "", "where to serve the API", metavar="URL,..."),
     _setting("machine_id_file", STRING, MACHINE_ID_PATH, "file that holds the machine's identity"),
+    _setting("machine_memory", STRING, "", "what the machine has (default: found out)"),
+    _setting("machine_cpu", STRING, "", "how many processors it has (default: found out)"),
+    _setting("reserved_memory", STRING, "", "how much of it is not for units, such as 512M"),
+    _setting("reserved_cpu", STRING, "", "how many of them are not for units, such as 0.5"),
+    _setting("leave_on_stop", BOOL, "true", "stop the units and leave the cluster at SIGTERM"),
+    _setting("event_history", BOOL, "true", "record what happens for fleetctl events"),
+    _setting("collect_units_after", STRING, "0", "when to remove the texts of destroyed units"),
 )
 
 
@@ -95,6 +106,11 @@ class Config(NamedTuple):
     unit_manager: str
     api_listen: tuple[str, ...]
     machine_id: str
+    memory: int
+    cpu: int
+    leave_on_stop: bool
+    event_history: bool
+    collect_units_after_s: float
 
 
 def load(path: str, environ: Mapping[str, str]) -> Config:
@@ -131,6 +147,11 @@ def build(values: Values) -> Config:
         unit_manager=_unit_manager(values["unit_manager"]),
         api_listen=tuple(url.strip() for url in values["api_listen"].split(",") if url.strip()),
         machine_id=read_machine_id(values["machine_id_file"]),
+        memory=_capacity(values, "memory", parse_memory, found=hostinfo.memory),
+        cpu=_capacity(values, "cpu", parse_cpu, found=hostinfo.processors),
+        leave_on_stop=values["leave_on_stop"],
+        event_history=values["event_history"],
+        collect_units_after_s=_collect_after_s(values["collect_units_after"]),
     )
 
 
@@ -223,6 +244,32 @@ def _agent_ttl_s(text: str) -> float:
     if ttl_ns < durations.SECOND:
         raise ConfigError(f"agent_ttl: {text} is less than a second")
     return durations.seconds(ttl_ns)
+
+
+def _collect_after_s(text: str) -> float:
+    try:
+        after_s = durations.seconds(durations.parse(text))
+    except ValueError as err:
+        raise ConfigError(f"collect_units_after: {err}") from None
+    if after_s and after_s < COLLECT_LEAST_S:
+        least = f"{COLLECT_LEAST_S:g} s"
+        raise ConfigError(f"collect_units_after: {text} is neither 0 nor at least {least}")
+    return after_s
+
+
+def _capacity(
+    values: Values, what: str, read: Callable[[str], int], *, found: Callable[[], int]
+) -> int:
+    """Return what units may reserve of the machine: all it has, but for what is kept back."""
+    amounts = []
+    for name in (f"machine_{what}", f"reserved_{what}"):
+        text = values[name].strip(SPACES)
+        try:
+            amounts.append(read(text) if text not in ("", "0") else 0)
+        except ValueError as err:
+            raise ConfigError(f"{name}: {err}") from None
+    has, kept = amounts
+    return max((has or found()) - kept, 0)
 
 
 def _positive(values: Values, name: str) -> float:

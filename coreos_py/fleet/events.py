@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+STATE = "state"  # of a unit; one that fails and comes back for ever is told once
 SLOTS = 4
 SLOT_EVENTS = 64
 _TEXT_MAX = 500
@@ -67,7 +68,7 @@ class Ring:
                 del self._events[at]
                 fresh = fresh._replace(times=old.times + fresh.times)
                 break
-            if old.unit == fresh.unit and old.machine == fresh.machine:
+            if old.unit == fresh.unit and fresh.kind != STATE:
                 break  # something else came between: the order tells the story
         if len(self._events) >= SLOT_EVENTS:
             self._slot = (self._slot + 1) % SLOTS

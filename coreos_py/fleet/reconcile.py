@@ -10,10 +10,11 @@ from typing import NamedTuple
 from coreos_py.base.unitfile import name_info
 from coreos_py.fleet.conflicts import in_conflict
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED, has_metadata
+from coreos_py.fleet.resources import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from coreos_py.fleet.job import Machine, Unit
 
@@ -68,6 +69,30 @@ def desired_units(units: Iterable[Unit], machine: Machine) -> dict[str, Unit]:
         if unit.requirements.conflicts:
             declarers.append(unit)
     return wanted
+
+
+def without_room(
+    desired: Mapping[str, Unit], machine: Machine, held: Collection[str]
+) -> dict[str, str]:
+    """Return which of the units this machine cannot give what they reserve, and why.
+
+    What is here already keeps its part, so that nothing that runs is ever stopped for it; of the
+    others the first by name get theirs. An engine of fleet 1.0.0 knows nothing of reservations.
+    """
+    reserving = [unit for unit in desired.values() if unit.requirements.reserves]
+    if not reserving:
+        return {}
+    ledger = Ledger({machine.id: machine})
+    refused = {}
+    for unit in sorted(reserving, key=lambda unit: (unit.name not in held, unit.name)):
+        why = "" if unit.name in held else ledger.why_not(unit.requirements, machine.id)
+        if unit.target_state == INACTIVE:
+            continue
+        if why:
+            refused[unit.name] = why
+        else:
+            ledger.add(unit.requirements, machine.id)
+    return refused
 
 
 def tasks(desired: Mapping[str, Unit], actual: Mapping[str, Actual]) -> list[Task]:
