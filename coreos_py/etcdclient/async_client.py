@@ -16,7 +16,7 @@ from coreos_py.etcdclient.calls import Call
 from coreos_py.etcdclient.cluster import REDIRECTS_MAX, Endpoints, failure, redirected
 from coreos_py.etcdclient.errors import ClusterUnavailable, DeadlineExceeded, EmptyBody
 from coreos_py.etcdclient.model import Member, Result
-from coreos_py.http.aclient import AsyncHTTPClient
+from coreos_py.http.aclient import AsyncHTTPClient, AsyncReply
 from coreos_py.http.client import TimedOut, TransportError
 from coreos_py.http.reply import Reply
 from coreos_py.http.url import Endpoint, parse_endpoint
@@ -124,6 +124,31 @@ class AsyncEtcd:
             except EmptyBody:
                 continue
 
+    async def stream(self, path: str, *, recursive: bool = False) -> EventStream:
+        """Every event from now on, without the nodes as they were before.
+
+        There is none from an index on: with one, etcd 2.3 sends a single event and then nothing.
+        """
+        call = calls.stream(path, recursive=recursive)
+        errors = []
+        for endpoint in self._endpoints.order():
+            try:
+                reply = await self._http.stream(
+                    call.method,
+                    endpoint,
+                    endpoint.path + call.target,
+                    headers=(*call.headers, *self._auth),
+                    timeout_s=self._timeout_s,
+                )
+            except TransportError as exc:
+                errors.append(str(exc))
+                continue
+            if reply.status == 200:
+                return EventStream(reply)
+            reply.close()
+            errors.append(f"client: endpoint {endpoint.text} answered {reply.status} to a stream")
+        raise ClusterUnavailable(errors)
+
     async def members(self) -> list[Member]:
         """The members of the cluster."""
         return calls.read_members(await self._send(calls.members()))
@@ -209,3 +234,33 @@ class AsyncEtcd:
                 return reply
             where, target = redirected(where, reply)
         raise TransportError("client: too many redirects")
+
+
+class EventStream:
+    """Events as they come; close it. `etcd_index` is the store's index when it began."""
+
+    def __init__(self, reply: AsyncReply) -> None:
+        self._reply = reply
+        self._rest = b""
+        index = reply.get("x-etcd-index")
+        self.etcd_index = int(index) if index.isdigit() else 0
+
+    async def next(self) -> list[Result]:
+        """The next events, at least one; none when etcd has ended the stream.
+
+        ClusterUnavailable when the connection broke.
+        """
+        while True:
+            try:
+                data = await self._reply.read()
+            except TransportError as exc:
+                raise ClusterUnavailable([str(exc)]) from None
+            if not data:
+                return []
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            if events := [calls.read_event(line) for line in lines if line]:
+                return events
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._reply.close()

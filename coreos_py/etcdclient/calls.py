@@ -71,6 +71,12 @@ def wait(key: str, *, wait_index: int = 0, recursive: bool = False) -> Call:
     return Call("GET", f"{key_path(key)}?{query}", wait=True)
 
 
+def stream(key: str, *, recursive: bool = False) -> Call:
+    """Every event from now on, one JSON object a line."""
+    query = f"recursive={_bool(recursive)}&stream=true&wait=true"
+    return Call("GET", f"{key_path(key)}?{query}", wait=True)
+
+
 def put(
     key: str,
     value: str = "",
@@ -157,6 +163,12 @@ def update_member(member_id: str, peer_urls: Sequence[str]) -> Call:
 def remove_member(member_id: str) -> Call:
     """Remove a member for good."""
     return Call("DELETE", f"{MEMBERS}/{escape_path(member_id)}")
+
+
+def read_event(line: bytes) -> Result:
+    """The event of one line of a stream."""
+    data = _object(line)
+    return Result(data.get("action", ""), Node(data.get("node") or {}), None)
 
 
 def read_result(reply: Reply) -> Result:

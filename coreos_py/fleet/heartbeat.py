@@ -13,8 +13,10 @@ AGENT_PASS_S = 5.0
 STATE_POLL_S = 1.0
 MACHINE_REFRESH_S = 60.0
 BACKOFF_MAX_S = 60.0
-_LONG_TTL_S = 10.0
+_STATE_TTLS = 5
 _LEASE_INTERVALS = 5
+_LEASE_MIN_S = 2.0
+_RENEWALS = 4
 
 
 class Timings(NamedTuple):
@@ -24,9 +26,18 @@ class Timings(NamedTuple):
     engine_interval_s: float
 
     @property
+    def state_ttl_s(self) -> float:
+        """How long a unit's state and heartbeat last unless published again.
+
+        Much longer than with fleet 1.0.0, where it is agent_ttl: five hundred units then cost 63
+        writes a second that tell nothing new. The engine removes what a lost machine has left.
+        """
+        return self.agent_ttl_s * _STATE_TTLS
+
+    @property
     def publish_s(self) -> float:
         """Time between two publications of an unchanged unit state or heartbeat."""
-        return self.agent_ttl_s * 4 / 5 if self.agent_ttl_s > _LONG_TTL_S else self.agent_ttl_s / 2
+        return self.state_ttl_s * 4 / 5
 
     @property
     def machine_beat_s(self) -> float:
@@ -45,8 +56,18 @@ class Timings(NamedTuple):
 
     @property
     def lease_ttl_s(self) -> float:
-        """How long engine leadership lasts without renewal."""
-        return self.engine_interval_s * _LEASE_INTERVALS
+        """How long engine leadership lasts without renewal.
+
+        Not longer than a machine is waited for, so that a short agent_ttl alone makes the cluster
+        react fast to the loss of any machine, the leader's as well.
+        """
+        longest_s = max(self.agent_ttl_s, _LEASE_MIN_S)
+        return min(self.engine_interval_s * _LEASE_INTERVALS, longest_s)
+
+    @property
+    def engine_pass_s(self) -> float:
+        """Time between two passes of the engine without events."""
+        return min(self.engine_interval_s, self.lease_ttl_s / _RENEWALS)
 
     @property
     def outage_s(self) -> float:

@@ -20,17 +20,19 @@ from coreos_py.base.errors import (
     CoreosError,
     StoreError,
 )
+from coreos_py.etcdclient.model import Result
 from coreos_py.fleet import model, requirements
 from coreos_py.fleet.job import INACTIVE, Machine, Unit, UnitState, parse_state
+from coreos_py.fleet.mirror import Job, JobMirror, job_of
 from coreos_py.fleet.model import Lease, MachineObject
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from typing import TypeVar
 
     from coreos_py.base.unitfile import UnitFile
     from coreos_py.etcdclient.async_client import AsyncEtcd
-    from coreos_py.etcdclient.model import Node, Result
+    from coreos_py.etcdclient.model import Node
 
     T = TypeVar("T")
 
@@ -38,9 +40,15 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PREFIX = "/_coreos.com/fleet/"
 LEASE_NAME = "engine-leader"
+CORDON_NAME = "x-cordon"
 
 # More unknown texts than this are fetched with one recursive read.
 _SINGLE_READS = 8
+# How often and after which pause to look whether this process's own writes have come as events.
+_CATCH_UP_TRIES = 6
+_CATCH_UP_S = 0.01
+# However many events there are, everything is read again this often.
+_READ_AGAIN_S = 5.0
 
 
 class BadRecord(CoreosError):
@@ -73,7 +81,11 @@ class Registry:
         self.prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
         self._on_contact = on_contact
         self._files: dict[str, UnitFile] = {}
-        self._wants: dict[tuple[str, str], requirements.Requirements] = {}
+        self._built: dict[str, tuple[Job, str, Unit]] = {}
+        self._states: dict[tuple[str, str], tuple[str, UnitState]] = {}
+        self.jobs = JobMirror(self.key("job"))
+        self._read_s = 0.0
+        self._written = 0  # the index of this process's last write to a job
 
     def key(self, *parts: str) -> str:
         """Return the path of a key."""
@@ -81,46 +93,82 @@ class Registry:
 
     # -- units
 
-    async def units(self) -> list[Unit]:
+    async def units(self, *, from_events: bool = False) -> list[Unit]:
         """Return every readable unit by name, with its placement and heartbeat."""
-        return (await self.units_and_orphans())[0]
+        return (await self.units_and_orphans(from_events=from_events))[0]
 
-    async def units_and_orphans(self) -> tuple[list[Unit], dict[str, str]]:
-        """Return the units, and the machines of placements whose unit was destroyed meanwhile."""
-        found = await self._tree("job", sort=True)
-        jobs, orphans = [], {}
-        for directory in _children(found):
-            values = _values(directory)
-            if "object" not in values:
-                if "target" in values:
-                    orphans[_base(directory)] = values["target"]
+    async def units_and_orphans(
+        self, *, from_events: bool = False
+    ) -> tuple[list[Unit], dict[str, str]]:
+        """Return the units, and the machines of placements whose unit was destroyed meanwhile.
+
+        With `from_events` the last reading and the events since will do.
+        """
+        jobs = await self._mirrored() if from_events else None
+        if jobs is None:
+            jobs = await self.read_jobs()
+        orphans = {
+            name: job.target for name, job in jobs.items() if job.object is None and job.target
+        }
+        wanted: list[tuple[str, str, str, Job]] = []
+        for name in sorted(jobs):
+            job = jobs[name]
+            if job.object is None:
+                continue
+            built = self._built.get(name)
+            if built is not None and built[0].object == job.object:
+                wanted.append((name, built[2].name, built[1], job))
                 continue
             try:
-                jobs.append((*model.decode_job(values["object"]), values))
+                wanted.append((name, *model.decode_job(job.object), job))
             except ValueError as err:
-                log.error("Failed to parse Unit from etcd: %s: %s", directory.key, err)
-        await self._fetch_files({unit_hash for _, unit_hash, _ in jobs})
+                log.error("Failed to parse Unit from etcd: %s: %s", self.key("job", name), err)
+        await self._fetch_files({unit_hash for _, _, unit_hash, _ in wanted})
         units = []
-        for name, unit_hash, values in jobs:
+        for place, name, unit_hash, job in wanted:
             try:
-                units.append(self._unit(name, unit_hash, values))
+                units.append(self._unit(place, name, unit_hash, job))
             except BadRecord as err:
                 log.error("Failed to parse Unit from etcd: %s", err)
-        self._forget_files({unit_hash for _, unit_hash, _ in jobs})
+        self._forget_files(jobs)
         return units, orphans
+
+    async def read_jobs(self) -> Mapping[str, Job]:
+        """Read all jobs, for the mirror as well."""
+        key, started_s = self.key("job"), asyncio.get_running_loop().time()
+        try:
+            result = await self._ask(self.etcd.get(key, recursive=True), quorum=False)
+        except StoreError as err:
+            if err.code != KEY_NOT_FOUND:
+                raise
+            self._read_s = started_s
+            return self.jobs.read(None, index=err.index)
+        self._read_s = started_s
+        return self.jobs.read(result.node, index=result.etcd_index)
+
+    async def _mirrored(self) -> Mapping[str, Job] | None:
+        """Return the jobs as events tell, None when these do not come or lag behind."""
+        now = asyncio.get_running_loop().time
+        for _ in range(_CATCH_UP_TRIES):
+            if not self.jobs.is_live or now() >= self._read_s + _READ_AGAIN_S:
+                return None
+            if self.jobs.index >= self._written:
+                return dict(self.jobs.jobs)
+            await asyncio.sleep(_CATCH_UP_S)
+        return None
 
     async def unit(self, name: str) -> Unit | None:
         """Return one unit, None when there is none; BadRecord when it cannot be read."""
         found = await self._tree("job", name)
-        values = {} if found is None else _values(found)
-        if "object" not in values:
+        job = job_of(found)
+        if job.object is None:
             return None
         try:
-            _, unit_hash = model.decode_job(values["object"])
+            _, unit_hash = model.decode_job(job.object)
         except ValueError as err:
             raise BadRecord(f"{name}: {err}") from None
         await self._fetch_files({unit_hash})
-        return self._unit(name, unit_hash, values)
+        return self._unit(name, name, unit_hash, job)
 
     async def create_unit(self, name: str, file: UnitFile, *, target_state: str) -> None:
         """Store the text, then the job that names it, then what is wanted of it."""
@@ -158,6 +206,17 @@ class Registry:
         )
         await self._remove_empty("job", name)
 
+    async def move(self, name: str, source: str, target: str) -> bool:
+        """Give a placed unit to another machine in one step; False when it is not at `source`."""
+        key = self.key("job", name, "target")
+        try:
+            await self._ask(self.etcd.cas(key, target, prev_value=source))
+        except StoreError as err:
+            if err.code not in (KEY_NOT_FOUND, TEST_FAILED):
+                raise
+            return False
+        return True
+
     async def heartbeat(self, name: str, machine_id: str, *, ttl_s: float) -> None:
         """Say that the machine has launched the unit."""
         key = self.key("job", name, "job-state")
@@ -169,18 +228,24 @@ class Registry:
             self.etcd.cad(self.key("job", name, "job-state"), prev_value=machine_id)
         )
 
-    def _unit(self, name: str, unit_hash: str, values: dict[str, str]) -> Unit:
+    def _unit(self, place: str, name: str, unit_hash: str, job: Job) -> Unit:
+        built = self._built.get(place)
+        if built is not None and built[:2] == (job, unit_hash):
+            return built[2]
         file = self._files.get(unit_hash)
         if file is None:
             raise BadRecord(f"{name}: did not find Unit {unit_hash} in list of all units")
-        wants = self._wants.get((name, unit_hash))
-        if wants is None:
-            wants = self._wants[name, unit_hash] = requirements.parse(name, file.options)
         try:
-            state = parse_state(values.get("target-state") or INACTIVE)
+            state = parse_state(job.target_state or INACTIVE)
         except ValueError as err:
             raise BadRecord(f"failed to parse Unit({name}) target-state: {err}") from None
-        return Unit(name, file, wants, state, values.get("target", ""), values.get("job-state", ""))
+        if built is not None and built[1] == unit_hash and built[2].name == name:
+            wants = built[2].requirements
+        else:
+            wants = requirements.parse(name, file.options)
+        unit = Unit(name, file, wants, state, job.target, job.heartbeat)
+        self._built[place] = (job, unit_hash, unit)
+        return unit
 
     async def _fetch_files(self, hashes: Iterable[str]) -> None:
         missing = sorted(set(hashes) - self._files.keys())
@@ -200,23 +265,30 @@ class Registry:
         except ValueError as err:
             log.error("error parsing Unit(%s): %s", unit_hash, err)
 
-    def _forget_files(self, used: set[str]) -> None:
+    def _forget_files(self, jobs: Mapping[str, Job]) -> None:
+        if len(self._built) > len(jobs):
+            self._built = {name: built for name, built in self._built.items() if name in jobs}
+        used = {unit_hash for _, unit_hash, _ in self._built.values()}
         if len(self._files) > 2 * len(used) + _SINGLE_READS:
             self._files = {key: file for key, file in self._files.items() if key in used}
-            self._wants = {key: wants for key, wants in self._wants.items() if key[1] in used}
 
     # -- published states
 
     async def states(self) -> dict[tuple[str, str], UnitState]:
         """Return every published state by unit name and machine ID, in that order."""
         found = await self._tree("states")
+        known, self._states = self._states, {}
         states: dict[tuple[str, str], UnitState] = {}
         for directory in _children(found):
             name = _base(directory)
             for node in directory.nodes:
-                state = _state(name, node)
+                key = (name, _base(node))
+                text, state = known.get(key, ("", None))
+                if text != node.value or state is None:
+                    state = _state(name, node)
                 if state is not None:
-                    states[name, _base(node)] = state
+                    states[key] = state
+                    self._states[key] = (node.value, state)
         return dict(sorted(states.items()))
 
     async def states_of(self, name: str) -> dict[str, UnitState]:
@@ -228,9 +300,9 @@ class Registry:
     async def save_state(self, state: UnitState, *, ttl_s: float) -> None:
         """Publish one state, for readers of the legacy key as well."""
         text = model.encode_state(state)
-        await self._ask(self.etcd.set(self.key("state", state.name), text, ttl_s=_ttl(ttl_s)))
-        key = self.key("states", state.name, state.machine_id)
-        await self._ask(self.etcd.set(key, text, ttl_s=_ttl(ttl_s)))
+        keys = (self.key("state", state.name), self.key("states", state.name, state.machine_id))
+        writes = [self._ask(self.etcd.set(key, text, ttl_s=_ttl(ttl_s))) for key in keys]
+        await asyncio.gather(*writes)
 
     async def remove_state(self, state: UnitState) -> None:
         """Withdraw the state this machine published last, and nobody else's."""
@@ -305,7 +377,16 @@ class Registry:
         """Overlay one metadata value; "" hides the machine's own."""
         await self._ask(self.etcd.set(self.key("machines", machine_id, "metadata", key), value))
 
-    # An extension that fleet 1.0.0 does not look at: where a machine's own API answers.
+    # Extensions that fleet 1.0.0 does not look at: that a machine gets nothing new, and where a
+    # machine's own API answers.
+
+    async def cordon(self, machine_id: str) -> None:
+        """Keep new units off the machine until uncordon(), even over its restarts."""
+        await self._ask(self.etcd.set(self.key("machines", machine_id, CORDON_NAME), "cordoned"))
+
+    async def uncordon(self, machine_id: str) -> bool:
+        """Allow new units again; False when they were allowed."""
+        return await self._gone(self.etcd.delete(self.key("machines", machine_id, CORDON_NAME)))
 
     async def announce_api(self, machine_id: str, url: str, *, ttl_s: float) -> None:
         """Say where the machine's API can be reached from other machines."""
@@ -384,7 +465,12 @@ class Registry:
             self._note(quorum=quorum, reached=False)
             raise
         self._note(quorum=quorum, reached=True)
+        if isinstance(result, Result) and result.action != "get" and self._is_job(result):
+            self._written = max(self._written, result.node.modified_index)
         return result
+
+    def _is_job(self, result: Result) -> bool:
+        return result.node.key.startswith(self.key("job", ""))
 
     def _note(self, *, quorum: bool, reached: bool) -> None:
         if quorum and self._on_contact is not None:
@@ -456,6 +542,7 @@ def _state(name: str, node: Node) -> UnitState | None:
 def _machine(directory: Node) -> Machine:
     own = MachineObject("")
     dynamic: dict[str, str] = {}
+    is_cordoned = False
     for node in directory.nodes:
         if _base(node) == "object":
             try:
@@ -464,7 +551,10 @@ def _machine(directory: Node) -> Machine:
                 raise BadRecord(f"machine {_base(directory)}: {err}") from None
         elif _base(node) == "metadata":
             dynamic = _values(node)
-    return Machine(own.id, own.public_ip, model.merge_metadata(own.metadata, dynamic), own.version)
+        elif _base(node) == CORDON_NAME:
+            is_cordoned = True
+    metadata = model.merge_metadata(own.metadata, dynamic)
+    return Machine(own.id, own.public_ip, metadata, own.version, own.memory, own.cpu, is_cordoned)
 
 
 def _held(result: Result) -> HeldLease:

@@ -1,16 +1,19 @@
 """Waking the loops early: a resettable event, and the watches on etcd that set it.
 
 Nothing here carries information: a lost event costs time until the next periodic pass, never a
-decision. fleet 1.0.0 sleeps a second after every event; here a burst is gathered for 20 ms.
+decision. fleet 1.0.0 sleeps a second after every event; here a burst is waited for to end, but not
+for long.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import EVENT_INDEX_CLEARED, CoreosError, StoreError
+from coreos_py.fleet.registry import CORDON_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,7 +23,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_GATHER_S = 0.02
+# A wait ends this long after the last of a burst of events, and this long after the first at most:
+# as much as the pass before took, within these bounds.
+_QUIET_S = 0.02
+_GATHER_MIN_S = 0.1
+_GATHER_MAX_S = 0.6
 _RETRY_S = 1.0
 _GONE = ("delete", "expire", "compareAndDelete")
 _JOB_KEYS = ("target", "target-state", "object")
@@ -36,25 +43,74 @@ class Wakeup:
         """End the current or the next wait."""
         self._event.set()
 
-    async def wait(self, limit_s: float) -> None:
-        """Wait until woken, a little longer for companions, or until the limit."""
+    async def wait(self, limit_s: float, *, busy_s: float = 0.0) -> bool:
+        """Wait until woken, a little longer for companions, or until the limit; tell which.
+
+        A pass that took `busy_s` is worth waiting as long for what the next may have to do.
+        """
+        if not await self._set_within(limit_s):
+            return False
+        until = time.monotonic() + min(max(busy_s, _GATHER_MIN_S), _GATHER_MAX_S)
+        self._event.clear()
+        while time.monotonic() < until and await self._set_within(_QUIET_S):
+            self._event.clear()
+        return True
+
+    async def _set_within(self, limit_s: float) -> bool:
         try:
             async with asyncio.timeout(limit_s):
-                await self._event.wait()
+                return await self._event.wait()
         except TimeoutError:
-            return
-        await asyncio.sleep(_GATHER_S)
-        self._event.clear()
+            return False
 
 
 async def watch_jobs(registry: Registry, wakeups: Iterable[Wakeup]) -> None:
-    """Wake on every change of what units should be or where."""
-    await _watch(registry, "job", _concerns_job, list(wakeups))
+    """Wake on every change of what units should be or where, and keep the mirror."""
+    woken = list(wakeups)
+    while True:
+        try:
+            await _follow_jobs(registry, woken)
+        except CoreosError as err:
+            log.error("etcd watcher %s returned error: %s", registry.key("job"), err)
+            await asyncio.sleep(_RETRY_S)
+        finally:
+            registry.jobs.stop()
+        _wake(woken)
+
+
+async def _follow_jobs(registry: Registry, wakeups: list[Wakeup]) -> None:
+    """Read all, then take events over, until the stream of them ends."""
+    stream = await registry.etcd.stream(registry.key("job"), recursive=True)
+    try:
+        await registry.read_jobs()
+        while not registry.jobs.start(index=stream.etcd_index):
+            await asyncio.sleep(_RETRY_S)  # read from a member that lags behind
+            await registry.read_jobs()
+        _wake(wakeups)
+        while events := await stream.next():
+            for event in events:
+                registry.jobs.apply(event)
+            if not registry.jobs.is_live:
+                log.warning("etcd watcher %s misses events", registry.key("job"))
+                return
+            if any(map(_concerns_job, events)):
+                _wake(wakeups)
+    finally:
+        stream.close()
 
 
 async def watch_machines(registry: Registry, wakeups: Iterable[Wakeup]) -> None:
     """Wake when a machine comes, goes or gets other metadata."""
     await _watch(registry, "machines", _concerns_machine, list(wakeups))
+
+
+async def watch_lease(registry: Registry, wakeups: Iterable[Wakeup]) -> None:
+    """Wake when the lead is free."""
+    await _watch(registry, "lease", _is_gone, list(wakeups))
+
+
+def _is_gone(result: Result) -> bool:
+    return result.action in _GONE
 
 
 def _concerns_job(result: Result) -> bool:
@@ -66,7 +122,7 @@ def _concerns_machine(result: Result) -> bool:
     parts = result.node.key.split("/")
     if parts[-1] == "object":
         return result.action in (*_GONE, "create")
-    return "metadata" in parts[-2:]
+    return "metadata" in parts[-2:] or parts[-1] == CORDON_NAME
 
 
 async def _watch(

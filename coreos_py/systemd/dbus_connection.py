@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from jeepney.auth import BEGIN, AuthenticationError, Authenticator
-from jeepney.low_level import HeaderFields, Message, MessageFlag, MessageType, Parser
+from jeepney.low_level import Header, HeaderFields, Message, MessageFlag, MessageType, Parser
 from jeepney.wrappers import DBusAddress, new_method_call, new_signal
 
 from coreos_py.base.errors import CoreosError, Unavailable
@@ -32,6 +32,7 @@ BUS = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesk
 _READ_BYTES = 64 << 10
 _MESSAGE_BYTES_MAX = 128 << 20  # the protocol's own limit
 _CONNECT_TIMEOUT_S = 10.0
+_HEADER_BYTES_MIN = 16
 
 
 class DBusError(CoreosError):
@@ -40,6 +41,32 @@ class DBusError(CoreosError):
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text or name)
         self.name = name
+
+
+class LazyParser(Parser):  # type: ignore[misc]  # jeepney is not typed
+    """Leaves the bodies of PropertiesChanged signals out.
+
+    systemd sends several for every unit that starts, thirty values each, and nobody here reads
+    them: which unit it is stands in the header.
+    """
+
+    def get_next_message(self) -> Message | None:
+        if self.buf.bytes_buffered >= _HEADER_BYTES_MIN:
+            start = self.buf.peek(2)
+            if start[1] == MessageType.signal.value:
+                return self._next_signal()
+        return super().get_next_message()
+
+    def _next_signal(self) -> Message | None:
+        size = self.bytes_desired() + self.buf.bytes_buffered
+        if self.buf.bytes_buffered < size:
+            return None
+        header, _ = Header.from_buffer(self.buf.peek(size))
+        if header.fields.get(HeaderFields.member) != "PropertiesChanged":
+            return super().get_next_message()
+        self.buf.read(size)
+        self.next_msg_size = None
+        return Message(header, ())
 
 
 class Connection:
@@ -94,7 +121,7 @@ class Connection:
         self._task = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        parser = Parser()
+        parser = LazyParser()
         try:
             while data := await self._reader.read(_READ_BYTES):
                 for message in parser.feed(data):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jeepney.wrappers import DBusAddress
 
@@ -48,8 +48,15 @@ _DOWN = ("inactive", "failed")
 _MATCHES = (
     f"type='signal',interface='{MANAGER}',member='JobRemoved',path='{_ROOT}'",
     "type='signal',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',"
-    f"path_namespace='{_ROOT}/unit'",
+    f"arg0='{UNIT}',path_namespace='{_ROOT}/unit'",
 )
+
+
+class _Batch(NamedTuple):
+    """Unit files that one call will link."""
+
+    task: asyncio.Task[None]
+    paths: list[str]
 
 
 class DBusManager:
@@ -67,6 +74,7 @@ class DBusManager:
         self._keeper: asyncio.Task[None] | None = None
         self._reload_now: asyncio.Task[None] | None = None
         self._reload_next: asyncio.Task[None] | None = None
+        self._linking: _Batch | None = None
         self._lists_by_name = True
         self._hashes: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._hints: list[ChangeHint] = []
@@ -102,7 +110,7 @@ class DBusManager:
             files.replace_file(path, text, mode=0o644)
         except OSError as error:
             raise UnitManagerError(name, f"cannot write {path}: {error.strerror}") from None
-        await self._call(name, "LinkUnitFiles", "asbb", [path], True, True)
+        await self._link(name, path)
         if unit.has_section("Install"):
             await self._enable(name, path)
 
@@ -138,10 +146,7 @@ class DBusManager:
         wanted = list(dict.fromkeys(names))
         instances = [name for name in wanted if not _is_template(name)]
         rows = await self._rows(instances) if instances else {}
-        held = await self.units()
-        return {
-            name: rows.get(name, NOT_FOUND)._replace(hash=held.get(name, "")) for name in wanted
-        }
+        return {name: rows.get(name, NOT_FOUND)._replace(hash=self._hash(name)) for name in wanted}
 
     async def units(self) -> dict[str, str]:
         """Name -> hash of the files in the units directory; hash "" for one that is no unit."""
@@ -190,6 +195,27 @@ class DBusManager:
         except SystemdError as error:
             if error.name not in _NO_SUCH_UNIT:
                 raise
+
+    async def _link(self, name: str, path: str) -> None:
+        """Link a unit file; those asked for at the same time go in one call."""
+        if self._linking is None:
+            self._linking = _Batch(asyncio.create_task(self._link_soon()), [])
+        batch = self._linking
+        batch.paths.append(path)
+        try:
+            await asyncio.shield(batch.task)
+        except UnitManagerError:
+            if len(batch.paths) == 1:
+                raise
+            # One that systemd refuses spoils the call for all.
+            await self._call(name, "LinkUnitFiles", "asbb", [path], True, True)
+
+    async def _link_soon(self) -> None:
+        await asyncio.sleep(0)
+        assert self._linking is not None
+        paths, self._linking = self._linking.paths, None
+        name = os.path.basename(paths[0]) if len(paths) == 1 else ""
+        await self._call(name, "LinkUnitFiles", "asbb", paths, True, True)
 
     async def _enable(self, name: str, path: str) -> None:
         try:

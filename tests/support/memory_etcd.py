@@ -89,6 +89,12 @@ class MemoryEtcd:
         finally:
             watcher.remove()
 
+    async def stream(self, path, *, recursive=False):
+        await asyncio.sleep(0)
+        if self.down:
+            raise ClusterUnavailable(["down"])
+        return MemoryStream(self.store, path, recursive=recursive)
+
     def close(self):
         """Nothing is open."""
 
@@ -100,6 +106,23 @@ class MemoryEtcd:
             for key, node in sorted(nodes.items())
             if key.startswith("/1/") and not node.is_dir
         }
+
+
+class MemoryStream:
+    """What EventStream is of a real etcd."""
+
+    def __init__(self, store, path, *, recursive):
+        self._events = asyncio.Queue()
+        self._watcher = store.watch(
+            f"/1{path}", recursive=recursive, stream=True, notify=self._events.put_nowait
+        )
+        self.etcd_index = store.index
+
+    async def next(self):
+        return [_result(await self._events.get())]
+
+    def close(self):
+        self._watcher.remove()
 
 
 def _result(event):

@@ -148,16 +148,21 @@ def test_purge_unloads_everything():
 
 
 @pytest.mark.parametrize(
-    ("ttl", "publish", "beat", "deadline", "retry"),
-    [(30, 24, 15, 10, 2.5), (10, 5, 5, 10 / 3, 10 / 12), (3, 1.5, 1.5, 1, 0.25)],
+    ("ttl", "publish", "beat", "deadline", "retry", "lease", "pass_s"),
+    [
+        (30, 120, 15, 10, 2.5, 10, 2),
+        (10, 40, 5, 10 / 3, 10 / 12, 10, 2),
+        (3, 12, 1.5, 1, 0.25, 3, 0.75),
+    ],
 )
-def test_timings(ttl, publish, beat, deadline, retry):
+def test_timings(ttl, publish, beat, deadline, retry, lease, pass_s):
     timings = Timings(ttl, 2.0)
     assert timings.publish_s == pytest.approx(publish)
     assert timings.machine_beat_s == pytest.approx(beat)
     assert timings.beat_deadline_s == pytest.approx(deadline)
     assert timings.beat_retry_s == pytest.approx(retry)
-    assert timings.lease_ttl_s == 10
+    assert timings.lease_ttl_s == lease
+    assert timings.engine_pass_s == pass_s
 
 
 def test_backoff():
