@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from coreos_py.fleet.ctl.session import Session
 
 ATTEMPT_S = 2.0
+# How long a machine may take to tell for the first time how a launched unit does.
+REPORT_S = 30.0
 _POLLS_S = (0.02, 0.03, 0.05, 0.05, 0.1, 0.1, 0.15)
 _POLL_MAX_S = 0.25
 # A unit still without a machine after this long deserves a word.
@@ -80,16 +82,20 @@ def wait_for_state(
 def wait_for_active(session: Session, units: Iterable[Unit]) -> list[str]:
     """Wait until systemd has started what was launched; one text per failure.
 
-    A oneshot unit that has ended well counts as started, which it does not for fleetctl 1.0.0.
+    A oneshot unit that has ended well counts as started, which it does not for fleetctl 1.0.0; and
+    the time of a unit runs from its first report: a slow machine's silence is no failure.
     """
     waiting = {unit.name: unit for unit in units}
-    deadline = time.monotonic() + ATTEMPT_S
+    begin = time.monotonic()
+    told = dict.fromkeys(waiting, begin + REPORT_S - ATTEMPT_S)
     began: set[str] = set()
     failed: set[str] = set()
     pause = _Pauses()
     while waiting:
         for name, unit in list(waiting.items()):
             found = _active_state(session, name)
+            if found:
+                told[name] = min(told[name], time.monotonic())
             if found == "active" or (found == "inactive" and name in began):
                 del waiting[name]
             elif _is_oneshot(unit) and found == "activating":
@@ -98,7 +104,7 @@ def wait_for_active(session: Session, units: Iterable[Unit]) -> list[str]:
                 failed.add(name)
             else:
                 failed.discard(name)
-        if waiting and time.monotonic() >= deadline:
+        if waiting and time.monotonic() >= max(told[name] for name in waiting) + ATTEMPT_S:
             break
         if waiting:
             pause.sleep()
@@ -169,7 +175,9 @@ def _active_state(session: Session, name: str) -> str:
     except APIError as err:
         session.debug(f"Retrying assertion of states. err: {err}")
         return ""
-    return found.active if found is not None and found.load == "loaded" else ""
+    if found is None:
+        return ""
+    return found.active if found.load == "loaded" else "not loaded"
 
 
 def _states(session: Session, name: str) -> Sequence[UnitState]:

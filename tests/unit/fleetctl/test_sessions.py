@@ -52,7 +52,7 @@ def test_session(path, rewrite, tmp_path, monkeypatch):
                 return ""
             if command.name == "settle":
                 wanted = int(command.bare[0])
-                eventually(lambda: _active(fleet) == wanted, within_s=5)
+                eventually(lambda: _active(fleet) == wanted)
                 return ""
             if command.name == "down":
                 for api in fleet.apis:
