@@ -1,6 +1,6 @@
 """Real processes under kill -9 and pauses: what clients saw must have an order that explains it.
 
-Writes and quorum reads are judged; the run counts only when enough was done and enough went wrong.
+Writes and quorum reads are judged; a run goes on until enough was done and enough went wrong.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.history import UNSEEN, Op, index_violations, linearizable, resolve
-from tests.support.procs import EtcdCluster
+from tests.support.procs import EtcdCluster, eventually
 from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.proc
 
 FLAGS = ["--heartbeat-interval=50", "--election-timeout=300", "--snapshot-count=500"]
 DURATION_S = 20.0
+DURATION_MAX_S = 200.0
 OPS_MIN = 2000
 FAULTS_MIN = 5
 
@@ -64,12 +65,15 @@ def pause_one(cluster: EtcdCluster, rng: random.Random) -> None:
 FAULTS = (kill_one, kill_leader, kill_all, pause_leader, pause_one)
 
 
-def torment(cluster: EtcdCluster, rng: random.Random, seconds: float) -> list[str]:
+def torment(cluster: EtcdCluster, rng: random.Random, recorder: Recorder) -> list[str]:
     """Injects every fault once, then random ones, with time to recover in between."""
     done: list[str] = []
     order = rng.sample(FAULTS, len(FAULTS))
-    end = time.monotonic() + seconds
-    while time.monotonic() < end or len(done) < FAULTS_MIN:
+    begin = time.monotonic()
+    while (took_s := time.monotonic() - begin) < DURATION_MAX_S:
+        enough = recorder.known >= OPS_MIN and len(done) >= FAULTS_MIN
+        if enough and took_s >= DURATION_S:
+            break
         time.sleep(rng.uniform(0.8, 1.5))
         fault = order.pop() if order else rng.choice(FAULTS)
         fault(cluster, rng)
@@ -87,7 +91,7 @@ def judge(ops: list[Op]) -> list[str]:
     return wrong
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("reads", ["log", "index"])
 def test_history_under_kills_and_pauses_is_linearizable(
     tmp_path: Path, rng: random.Random, reads: str
@@ -97,13 +101,12 @@ def test_history_under_kills_and_pauses_is_linearizable(
         recorder = Recorder([member.client_url for member in cluster.members], rng=rng)
         recorder.start()
         try:
-            faults = torment(cluster, rng, DURATION_S)
+            faults = torment(cluster, rng, recorder)
             time.sleep(1)
         finally:
             ops = recorder.stop()
         (tmp_path / "history.jsonl").write_text("".join(json.dumps(op) + "\n" for op in ops))
-        known = sum(op.ret is not None for op in ops)
-        assert known >= OPS_MIN, f"only {known} operations were answered; faults: {faults}"
+        assert recorder.known >= OPS_MIN, f"{recorder.known} answers; faults: {faults}"
         wrong = judge(ops)
         assert not wrong, f"{wrong[:5]}\nfaults: {faults}\nhistory: {tmp_path}/history.jsonl"
         assert_members_agree(cluster)
@@ -111,17 +114,16 @@ def test_history_under_kills_and_pauses_is_linearizable(
 
 def assert_members_agree(cluster: EtcdCluster) -> None:
     """A write after the storm reaches every member, and they all hold the same keys."""
-    assert cluster.leader().put("/after", "storm").status == 201
+    cluster.leader().write("/after", "storm")
     trees = []
     for member in cluster.members:
         member.wait_ready()
-        assert member.value("/after", quorum=True) == "storm"
+        eventually(lambda at=member: at.value("/after", quorum=True) == "storm", logs=[member])
         node = member.get("/lin", "recursive=true&sorted=true").json()["node"]
         trees.append(json.dumps(node, sort_keys=True))
     assert trees[0] == trees[1] == trees[2]
 
 
-@pytest.mark.timeout(120)
 def test_the_judge_sees_stale_reads_of_a_paused_cluster(tmp_path: Path, rng: random.Random):
     """Positive control: local reads of a member that lags are stale, and the judge says so."""
     with EtcdCluster(tmp_path, 3, flags=FLAGS) as cluster:
@@ -161,10 +163,11 @@ def test_the_judge_sees_stale_reads_of_a_paused_cluster(tmp_path: Path, rng: ran
 
 def cluster_leader_among(members):
     """The one of these members that takes a write now."""
-    deadline = time.monotonic() + 20
-    while True:
+
+    def find():
         for member in members:
-            if member.is_leader() and member.put("/probe", "x", timeout_s=3).status in (200, 201):
+            if member.is_leader() and member.put("/probe", "x", timeout_s=5).status in (200, 201):
                 return member
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        return None
+
+    return eventually(find, logs=members)

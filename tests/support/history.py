@@ -60,7 +60,7 @@ class _Event:
         self.next: _Event | None = None
 
 
-def linearizable(ops: list[Op], *, limit_s: float = 20.0) -> bool:
+def linearizable(ops: list[Op], *, limit_s: float = 120.0) -> bool:
     """Whether one order explains all operations on one key; TimeoutError when that takes long."""
     head = _linked(ops)
     deadline = time.monotonic() + limit_s

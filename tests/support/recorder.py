@@ -33,7 +33,7 @@ class Recorder:
         per_member: int = 3,
         keys: int = 10,
         ops_per_key: int = 400,
-        timeout_s: float = 1.0,
+        timeout_s: float = 2.0,
         local_reads: bool = False,
     ) -> None:
         self.keys, self.ops_per_key = keys, ops_per_key
@@ -46,6 +46,11 @@ class Recorder:
             threading.Thread(target=self._work, args=(number, url, random.Random(rng.random())))
             for number, url in enumerate(url for url in urls for _ in range(per_member))
         ]
+
+    @property
+    def known(self) -> int:
+        """How many operations were answered so far."""
+        return sum(op.ret is not None for op in self.ops[:])
 
     def start(self) -> None:
         for thread in self._threads:
