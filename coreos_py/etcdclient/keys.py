@@ -23,6 +23,20 @@ V3 = "v3"
 APIS = (V2, V3)
 
 
+class AsyncEvents(Protocol):
+    """Events as they come; close it."""
+
+    @property
+    def etcd_index(self) -> int:
+        """The store's index when it began."""
+
+    async def next(self) -> list[Result]:
+        """The next events; none when etcd has ended the stream."""
+
+    def close(self) -> None:
+        """Drop the connection."""
+
+
 class AsyncKeys(Protocol):
     """The primitives of the v2 keys API; AsyncEtcd and AsyncEtcd3 offer them."""
 
@@ -62,6 +76,9 @@ class AsyncKeys(Protocol):
 
     async def watch(self, path: str, *, wait_index: int = 0, recursive: bool = False) -> Result:
         """The next event, or the first at or after `wait_index`."""
+
+    async def stream(self, path: str, *, recursive: bool = False) -> AsyncEvents:
+        """Every event from now on."""
 
     def close(self) -> None:
         """Close idle connections."""

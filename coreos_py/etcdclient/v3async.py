@@ -10,15 +10,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from coreos_py.base.errors import StoreError
 from coreos_py.etcdclient import v3map
-from coreos_py.etcdclient.errors import ClusterUnavailable, InvalidJSON
-from coreos_py.etcdclient.v3talk import Leases, Talk, explain
+from coreos_py.etcdclient.v3events import EventStream3, drive
+from coreos_py.etcdclient.v3talk import Leases, Talk
 from coreos_py.etcdclient.v3watch import Watch
-from coreos_py.etcdclient.v3wire import WATCH_HEADERS, GatewayError, NoGateway, read_reply
+from coreos_py.etcdclient.v3wire import GatewayError
 from coreos_py.http.aclient import AsyncHTTPClient
-from coreos_py.http.client import TransportError
-from coreos_py.http.reply import Reply
 
 if TYPE_CHECKING:
     import ssl
@@ -27,13 +24,8 @@ if TYPE_CHECKING:
 
     from coreos_py.etcdclient.model import Result
     from coreos_py.etcdclient.v3map import Plan
-    from coreos_py.etcdclient.v3talk import Attempt, Steps
-    from coreos_py.etcdclient.v3wire import Rpc
-    from coreos_py.http.aclient import AsyncReply
+    from coreos_py.etcdclient.v3talk import Steps
     from coreos_py.http.url import Endpoint
-
-# Between two streams of one watch, so that a server that ends each at once is not run into.
-_WATCH_PAUSE_S = 0.1
 
 
 class AsyncEtcd3:
@@ -54,7 +46,7 @@ class AsyncEtcd3:
         self._http = AsyncHTTPClient(tls=tls, connect_timeout_s=timeout_s)
         self._leases = Leases()
         self._granting: dict[int, asyncio.Lock] = {}
-        self._watches: dict[tuple[str, bool], _OpenWatch] = {}
+        self._watches: dict[tuple[str, bool], EventStream3] = {}
 
     @property
     def endpoints(self) -> list[str]:
@@ -114,24 +106,36 @@ class AsyncEtcd3:
         StoreError 401 when the history no longer goes back that far.
         """
         name = (path, recursive)
-        watch = self._watches.pop(name, None)
-        if watch is None or not wait_index or watch.events.goes_on_at != wait_index:
-            if watch is not None:
-                watch.close()
-            watch = _OpenWatch(Watch(path, start=wait_index, recursive=recursive))
+        stream = self._watches.pop(name, None)
+        if stream is None or not wait_index or stream.goes_on_at != wait_index:
+            if stream is not None:
+                stream.close()
+            watch = Watch(path, start=wait_index, recursive=recursive)
+            stream = EventStream3(self._talk, self._http, watch, timeout_s=self._timeout_s)
         try:
-            event = await self._next(watch)
+            event = await stream.next_one()
         except BaseException:
-            watch.close()
+            stream.close()
             raise
-        self._watches[name] = watch
+        self._watches[name] = stream
         return event
+
+    async def stream(self, path: str, *, recursive: bool = False) -> EventStream3:
+        """Every event from now on, as long as some endpoint can be reached."""
+        watch = Watch(path, recursive=recursive)
+        stream = EventStream3(self._talk, self._http, watch, timeout_s=self._timeout_s)
+        try:
+            await stream.begin()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     def close(self) -> None:
         """Close the watches and idle connections; keys with a TTL expire when it is over."""
         watches, self._watches = self._watches, {}
-        for watch in watches.values():
-            watch.close()
+        for stream in watches.values():
+            stream.close()
         self._http.close()
 
     # -- calls
@@ -189,128 +193,4 @@ class AsyncEtcd3:
             raise err.translated() from None
 
     async def _drive(self, steps: Steps) -> dict[str, Any]:
-        try:
-            attempt = next(steps)
-            while True:
-                try:
-                    reply = await self._send(attempt)
-                except TransportError as err:
-                    attempt = steps.throw(err)
-                else:
-                    attempt = steps.send(reply)
-        except StopIteration as end:
-            answer: dict[str, Any] = end.value
-            return answer
-
-    async def _send(self, attempt: Attempt) -> Reply:
-        return await self._http.request(
-            "POST",
-            attempt.endpoint,
-            attempt.target,
-            headers=attempt.headers,
-            body=attempt.body,
-            timeout_s=self._timeout_s,
-        )
-
-    # -- watches
-
-    async def _next(self, watch: _OpenWatch) -> Result:
-        """The next event, over as many streams as it takes while some endpoint gives one."""
-        errors: list[str] = []
-        while (event := watch.events.take()) is None:
-            try:
-                if watch.stream is None:
-                    watch.stream = await self._open(watch, errors)
-                data = await watch.stream.read()
-                if watch.events.feed(data):
-                    errors = []
-                if not data:
-                    watch.events.end()
-                    raise TransportError("EOF")
-            except (TransportError, GatewayError, InvalidJSON) as err:
-                await self._broken(watch, err, errors)
-        return event
-
-    async def _broken(self, watch: _OpenWatch, err: Exception, errors: list[str]) -> None:
-        """Go on elsewhere, or raise when there is nowhere left."""
-        watch.close()
-        endpoint = watch.endpoint
-        assert endpoint is not None
-        if isinstance(err, GatewayError):
-            if err.needs_login and self._talk.can_login and not watch.is_fresh:
-                watch.is_fresh = True
-                await self._login(endpoint)
-                return
-            problem = err.translated()
-            if isinstance(problem, StoreError):
-                raise problem from None
-        errors.append(explain(endpoint, err))
-        order = self._talk.endpoints.order()
-        if len(errors) > len(order):
-            raise ClusterUnavailable(errors[-len(order) :])
-        if order[0] is endpoint:
-            self._talk.endpoints.pin(order[1 % len(order)])
-        await asyncio.sleep(_WATCH_PAUSE_S)
-
-    async def _login(self, endpoint: Endpoint) -> None:
-        steps = self._talk.login(endpoint)
-        try:
-            attempt = next(steps)
-            while True:
-                attempt = steps.send(await self._send(attempt))
-        except StopIteration:
-            return
-        except GatewayError as err:
-            raise err.translated() from None
-
-    async def _open(self, watch: _OpenWatch, errors: list[str]) -> AsyncReply:
-        """A stream from the first endpoint that gives one."""
-        rpc = watch.events.request()
-        failed = []
-        for endpoint in self._talk.endpoints.order():
-            watch.endpoint = endpoint
-            try:
-                stream = await self._stream(endpoint, rpc)
-            except (TransportError, GatewayError, InvalidJSON, NoGateway) as err:
-                failed.append(explain(endpoint, err))
-            else:
-                self._talk.endpoints.pin(endpoint)
-                return stream
-        raise ClusterUnavailable(failed + errors)
-
-    async def _stream(self, endpoint: Endpoint, rpc: Rpc) -> AsyncReply:
-        while True:
-            attempt = self._talk.attempt(endpoint, rpc, headers=WATCH_HEADERS)
-            stream = await self._http.stream(
-                "POST",
-                endpoint,
-                attempt.target,
-                headers=attempt.headers,
-                body=attempt.body,
-                timeout_s=self._timeout_s,
-            )
-            if stream.status == 200:
-                return stream
-            try:
-                read_reply(Reply(stream.status, stream.fields, await stream.read_all()))
-            except NoGateway:
-                if not self._talk.next_prefix():
-                    raise
-            finally:
-                stream.close()
-
-
-class _OpenWatch:
-    """A watch, and the stream it is read from at the moment."""
-
-    def __init__(self, events: Watch) -> None:
-        self.events = events
-        self.stream: AsyncReply | None = None
-        self.endpoint: Endpoint | None = None
-        self.is_fresh = False
-
-    def close(self) -> None:
-        """Give the stream up."""
-        stream, self.stream = self.stream, None
-        if stream is not None:
-            stream.close()
+        return await drive(steps, self._http, timeout_s=self._timeout_s)

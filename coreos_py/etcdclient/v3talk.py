@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Steps = Generator["Attempt", Reply, dict[str, Any]]
 
-# Keys that are written within this time share a lease, which lives as much longer.
-LEASE_SHARED_S = 1
+# Keys that are written within this part of their TTL share a lease, which lives as much longer.
+_SHARED_PART = 64
 
 
 class Attempt:
@@ -145,8 +145,8 @@ class Talk:
 
 
 class Leases:
-    """The leases of one process, one per TTL and second of writing, so that each key expires when
-    its last writer falls silent, whatever else that writes.
+    """The leases of one process, one per TTL and second of writing (or 64th part of a long TTL), so
+    that each key expires when its last writer falls silent about it, whatever else that writes.
     """
 
     def __init__(self) -> None:
@@ -155,11 +155,11 @@ class Leases:
     def find(self, ttl_s: int, now_s: float) -> int:
         """A lease on which a key written now lives for its TTL; 0 when one must be granted."""
         lease, asked_s = self._current.get(ttl_s, (0, 0.0))
-        return lease if lease and now_s - asked_s < LEASE_SHARED_S else 0
+        return lease if lease and now_s - asked_s < _shared_s(ttl_s) else 0
 
     def request(self, ttl_s: int) -> Rpc:
         """Ask for one."""
-        return grant(ttl_s + LEASE_SHARED_S)
+        return grant(ttl_s + _shared_s(ttl_s))
 
     def granted(self, ttl_s: int, answer: dict[str, Any], *, asked_s: float) -> int:
         """Keep what was granted to a request made at `asked_s`; the lease."""
@@ -170,6 +170,10 @@ class Leases:
     def forget(self, ttl_s: int) -> None:
         """The lease is gone."""
         self._current.pop(ttl_s, None)
+
+
+def _shared_s(ttl_s: int) -> int:
+    return max(ttl_s // _SHARED_PART, 1)
 
 
 def explain(endpoint: Endpoint, err: Exception) -> str:

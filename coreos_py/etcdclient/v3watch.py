@@ -31,6 +31,8 @@ class Watch:
         self._events: deque[Result] = deque()
         self._lines = Lines()
         self._last = 0
+        # The revision at which the first stream began, 0 before that.
+        self.began_at = 0
 
     @property
     def goes_on_at(self) -> int:
@@ -76,6 +78,8 @@ class Watch:
         if compacted := number(message.get("compact_revision")):
             cause = f"the requested history has been cleared [{compacted}/{self._start}]"
             raise StoreError(EVENT_INDEX_CLEARED, cause, revision)
+        if message.get("created") and not message.get("canceled"):
+            self.began_at = self.began_at or revision
         if message.get("canceled"):
             reason = str(message.get("cancel_reason") or "watch was cancelled")
             _, _, text = reason.rpartition("desc = ")
