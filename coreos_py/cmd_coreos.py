@@ -20,7 +20,10 @@ from coreos_py.base.tabular import columns
 from coreos_py.commands import ROWS, TABLE
 
 # Verbs whose modules are loaded only when asked for.
-_LAZY = {"cluster": "coreos_py.cluster.cmd_cluster:cluster"}
+_LAZY = {
+    "cluster": "coreos_py.cluster.cmd_cluster:cluster",
+    "payload": "coreos_py.update.cmd_payload:payload",
+}
 _INTERRUPTED = 130
 
 
