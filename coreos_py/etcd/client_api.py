@@ -76,6 +76,8 @@ class ClientAPI:
         raw, _, query = target.partition(b"?")
         if b"%" not in raw and b"//" not in raw and b"/." not in raw and target[:1] == b"/":
             path = raw.decode("utf-8", "surrogateescape")
+        elif target == b"*":
+            return Response(400, b"Connection: close\r\n")
         else:
             raw = request.path.encode("utf-8", "surrogateescape")
             query = request.query.encode("utf-8", "surrogateescape")

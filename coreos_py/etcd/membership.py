@@ -246,7 +246,10 @@ class Cluster:
 def members_from_store(store: Store) -> tuple[dict[int, Member], set[int]]:
     """Members and removed ids as the store has them."""
     members: dict[int, Member] = {}
-    for node in _children(store, MEMBERS):
+    listed = _children(store, MEMBERS)
+    if not listed:
+        return members, set()
+    for node in listed:
         number = parse_id(node.key.rpartition("/")[2])
         found = {child.key.rpartition("/")[2]: child.value for child in node.nodes or ()}
         raft = json.loads(found.get("raftAttributes") or "{}")

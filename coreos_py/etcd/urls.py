@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 _BAD_HOST = re.compile(r"[ \"<>\\^`{|}]")
 
 URLsMap = dict[str, tuple[str, ...]]
@@ -41,6 +42,9 @@ def parse_url(text: str) -> str:
     if found is None and ":" in text.partition("/")[0]:
         raise BadURL(f"parse {_quote(text)}: first path segment in URL cannot contain colon")
     scheme = found.group()[:-1].lower() if found else ""
+    escape = _BAD_ESCAPE.search(text.partition("?")[0])
+    if escape is not None:
+        raise BadURL(f"parse {_quote(text)}: invalid URL escape {_quote(escape.group())}")
     rest = text[len(scheme) + 1 :] if scheme else text
     if scheme not in ("http", "https"):
         raise BadURL(f"URL scheme must be http or https: {text}")

@@ -51,6 +51,8 @@ def parse_fields(block: bytes) -> dict[bytes, bytes]:
         if name in fields:
             if name == b"host":
                 raise ParseError(400, "too many Host headers")
+            if name == b"authorization":
+                continue  # the first counts, as in Go; two cannot be read as one
             value = fields[name] + b", " + value
         fields[name] = value
     return fields

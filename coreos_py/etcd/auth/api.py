@@ -114,13 +114,14 @@ class AuthAPI:
     # -- the switch ------------------------------------------------------------------------------
 
     async def _switch(self, request: Request) -> Response:
+        enabled = self._accounts.enabled()
         if request.method == "PUT":
             await self._accounts.enable()
             return self._done()
         if request.method == "DELETE":
             await self._accounts.disable()
             return self._done()
-        word = "true" if self._accounts.enabled() else "false"
+        word = "true" if enabled else "false"
         return self._json(f'{{"enabled":{word}}}')
 
     # -- users -----------------------------------------------------------------------------------

@@ -142,16 +142,23 @@ class Gate:
         return replies.message(401, DENIED)
 
     def user(self, name: str) -> User | None:
-        """A user as the store has it now."""
-        file = self._peek(f"{USERS}/{name}")
+        """A user as the store has it now. Counted as a read, and so is a role."""
+        file = self._count(self._peek(f"{USERS}/{name}"))
         return _current(self._users, name, file=file, read=_read_user)
 
     def role(self, name: str) -> Role | None:
         """A role as the store has it now; root's is built in."""
         if name == ROOT:
             return ROOT_ROLE
-        file = self._peek(f"{ROLES}/{name}")
+        file = self._count(self._peek(f"{ROLES}/{name}"))
         return _current(self._roles, name, file=file, read=codec.read_role)
+
+    def _count(self, file: File | None) -> File | None:
+        if file is None:
+            self._stats.gets_fail += 1
+        else:
+            self._stats.gets_success += 1
+        return file
 
     def _check_guest(self, key: str, *, write: bool) -> Response | None:
         """A guest's recursive requests need no pattern with a star in etcd 2.3.8."""
@@ -188,6 +195,7 @@ class Gate:
         return Claim(digest, name, user.password, password)
 
     def _later(self, claim: Claim, reply: Deferred, again: Again) -> Pending:
+        self._stats.gets_success -= 2  # the switch and the user: they are looked at again
         task = self._running.get(claim.digest)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._verify(claim))

@@ -29,6 +29,8 @@ BAD = [
     ("http://a:b", 'parse "http://a:b": invalid port ":b" after host'),
     ("http://[::1:2", 'parse "http://[::1:2": missing \']\' in host'),
     ("http://::1:2", 'URL address does not have the form "host:port": http://::1:2'),
+    ("%zz", 'parse "%zz": invalid URL escape "%zz"'),
+    ("http://a%4:1", 'parse "http://a%4:1": invalid URL escape "%4:"'),
     ("http:a:1", 'URL address does not have the form "host:port": http:a:1'),
 ]
 

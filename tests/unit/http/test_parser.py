@@ -187,6 +187,14 @@ def test_limits(data, limits, expected):
     assert parse([data], **limits) == expected
 
 
+def test_repeated_fields_are_joined_but_for_credentials():
+    parser = new_parser()
+    parser.feed(b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\nx: b\r\n")
+    parser.feed(b"Authorization: Basic YQ==\r\nauthorization: Basic Yg==\r\n\r\n")
+    request = parser.next()
+    assert (request.get("X"), request.get("Authorization")) == ("a, b", "Basic YQ==")
+
+
 def test_a_repeated_header_block_is_parsed_once_and_still_right():
     heads = {}
     for target in (b"/a", b"/b"):

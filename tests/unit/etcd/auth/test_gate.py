@@ -57,6 +57,35 @@ async def test_looking_at_the_switch_counts_as_a_read():
 
 
 @in_loop
+async def test_looking_at_users_and_roles_counts_as_a_read():
+    """Seen of etcd 2.3.8: one for the switch, the user and each role, however often we look."""
+    w = world()
+    stats = w.store.stats
+    for header, ok, fail in (
+        (ROOT, 2, 0),
+        (ROOT, 2, 0),
+        (BOB, 3, 0),
+        (BOB, 3, 0),
+        (None, 2, 0),
+        (basic("nobody:x"), 1, 1),
+    ):
+        request = w.request(header=header)
+
+        def handle(request=request):
+            assert w.gate.is_on()
+            refusal = w.gate.check_key(
+                request, "/one", recursive=False, streams=False, extra=b"", again=handle
+            )
+            return refusal or Response(200)
+
+        before = stats.gets_success, stats.gets_fail
+        client = Client(handle(), request)
+        await w.settled()
+        assert client.response is not None
+        assert (stats.gets_success, stats.gets_fail) == (before[0] + ok, before[1] + fail)
+
+
+@in_loop
 async def test_a_snapshot_replaces_everything():
     w, other = world(), World()
     assert await w.status("/r/a", header=BOB) == 200
