@@ -55,6 +55,7 @@ PROGRAM = Fleetd(
     GO,
     settings=(
         Setting("config", STRING, help=f"configuration file ({configuration.DEFAULT_PATH} if any)"),
+        Setting("etcd-api", STRING, help="API of etcd to use, before etcd_api", metavar="v2|v3"),
         Setting("version", BOOL, help="print the version and exit"),
     ),
     target="coreos_py.fleet.cmd_fleetd:serve",
@@ -80,7 +81,8 @@ def serve(call: Call) -> int:
         return 1
     golog.setup(golog.FleetFormatter())
     try:
-        return asyncio.run(Daemon(call.settings["config"]).run())
+        daemon = Daemon(call.settings["config"], etcd_api=call.settings["etcd-api"])
+        return asyncio.run(daemon.run())
     except CoreosError as err:
         log.critical("%s", err)
         return 1
@@ -89,8 +91,9 @@ def serve(call: Call) -> int:
 class Daemon:
     """The process: signals, listeners, and one Server after the other."""
 
-    def __init__(self, config_path: str) -> None:
+    def __init__(self, config_path: str, *, etcd_api: str = "") -> None:
         self._config_path = config_path
+        self._overrides = {"FLEET_ETCD_API": etcd_api} if etcd_api else {}
         self._server: Server | None = None
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -145,7 +148,7 @@ class Daemon:
         return self._server.api.handle(request)
 
     def _load(self) -> Config:
-        config = configuration.load(self._config_path, os.environ)
+        config = configuration.load(self._config_path, {**os.environ, **self._overrides})
         level = logging.DEBUG if config.verbosity > 0 else logging.INFO
         golog.setup(golog.FleetFormatter(), level=level)
         return config

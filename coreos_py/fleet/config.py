@@ -49,6 +49,7 @@ def _setting(name: str, kind: object, default: str, help_text: str, **more: str)
 TABLE = (
     _setting("verbosity", INT, "0", "above 0 every step is logged"),
     _setting("etcd_servers", STRING, DEFAULT_ETCD, "etcd endpoints", metavar="URL,..."),
+    _setting("etcd_api", STRING, "v2", "etcd's API: v2, or v3 for etcd 3.x", metavar="v2|v3"),  # ours
     _setting("etcd_username", STRING, "", "user for etcd's basic authentication"),
     _setting("etcd_password", STRING, "", "password for etcd's basic authentication"),
     _setting("etcd_keyfile", STRING, "", "key of the client certificate for etcd"),
@@ -87,6 +88,7 @@ class Config(NamedTuple):
 
     verbosity: int
     etcd_servers: tuple[str, ...]
+    etcd_api: str
     etcd_username: str
     etcd_password: str
     etcd_keyfile: str
@@ -128,6 +130,7 @@ def build(values: Values) -> Config:
     return Config(
         verbosity=values["verbosity"],
         etcd_servers=string_slice(values["etcd_servers"]),
+        etcd_api=_etcd_api(values["etcd_api"]),
         etcd_username=values["etcd_username"],
         etcd_password=values["etcd_password"],
         etcd_keyfile=values["etcd_keyfile"],
@@ -283,6 +286,13 @@ def _token_limit(limit: int) -> int:
     if not 0 < limit <= 0xFFFF:
         raise ConfigError(f"token_limit: {limit} is not between 1 and 65535")
     return limit
+
+
+def _etcd_api(name: str) -> str:
+    # No guessing: an etcd with both keeps two stores, and machines would end up on either.
+    if name not in ("v2", "v3"):
+        raise ConfigError(f"etcd_api: {name!r} is neither v2 nor v3")
+    return name
 
 
 def _unit_manager(name: str) -> str:

@@ -46,6 +46,7 @@ class JobMirror:
         self._key = key
         self.jobs: dict[str, Job] = {}
         self.index = 0
+        self._read_index = 0
         self.is_live = False
         self._doubts = 0
 
@@ -59,7 +60,7 @@ class JobMirror:
             return dict(self.jobs)
         is_behind = self.is_live and found != self.jobs
         self._doubts = self._doubts + 1 if is_behind else 0
-        self.jobs, self.index = found, index
+        self.jobs, self.index, self._read_index = found, index, index
         if self._doubts >= _DOUBTS_MAX:
             self.stop()
         return dict(found)
@@ -78,9 +79,10 @@ class JobMirror:
     def apply(self, event: Result) -> None:
         """Take one event over; one from before the last reading changes nothing."""
         node = event.node
-        if node.modified_index <= self.index:
+        # Several events may share an index: etcd 3 tells every key that one deletion removes.
+        if node.modified_index <= self._read_index:
             return
-        self.index = node.modified_index
+        self.index = max(self.index, node.modified_index)
         is_removed = event.action in _REMOVALS
         if not node.key.startswith(self._key + "/"):
             if is_removed:  # all of it, or what holds it

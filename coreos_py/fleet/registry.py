@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from coreos_py.base.unitfile import UnitFile
-    from coreos_py.etcdclient.async_client import AsyncEtcd
+    from coreos_py.etcdclient.keys import AsyncKeys
     from coreos_py.etcdclient.model import Node
 
     T = TypeVar("T")
@@ -72,7 +72,7 @@ class Registry:
 
     def __init__(
         self,
-        etcd: AsyncEtcd,
+        etcd: AsyncKeys,
         prefix: str = DEFAULT_PREFIX,
         *,
         on_contact: Callable[[bool], None] | None = None,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from coreos_py.base import tls
 from coreos_py.base.errors import ConfigError, CoreosError
 from coreos_py.base.sdnotify import status
-from coreos_py.etcdclient.async_client import AsyncEtcd
+from coreos_py.etcdclient.keys import open_keys
 from coreos_py.fleet import netinfo
 from coreos_py.fleet.agent import Agent
 from coreos_py.fleet.api import API
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
+    from coreos_py.etcdclient.keys import AsyncKeys
     from coreos_py.fleet.config import Config
     from coreos_py.systemd.manager import UnitManager
 
@@ -191,7 +192,7 @@ class Server:
             self._contact.failed(now)
 
 
-def _etcd_client(config: Config) -> AsyncEtcd:
+def _etcd_client(config: Config) -> AsyncKeys:
     context: ssl.SSLContext | None = None
     if any(url.startswith("https:") for url in config.etcd_servers) or config.etcd_certfile:
         context = tls.client_context(
@@ -200,7 +201,8 @@ def _etcd_client(config: Config) -> AsyncEtcd:
             key_file=config.etcd_keyfile,
         )
     try:
-        return AsyncEtcd(
+        return open_keys(
+            config.etcd_api,
             config.etcd_servers,
             timeout_s=config.etcd_request_timeout_s,
             username=config.etcd_username,

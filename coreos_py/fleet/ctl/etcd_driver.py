@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.etcdclient.async_client import AsyncEtcd
 from coreos_py.etcdclient.errors import ClusterUnavailable
+from coreos_py.etcdclient.keys import check_api, open_keys
 from coreos_py.fleet.ctl.client import APIError, Client, Journal
 from coreos_py.fleet.ctl.client import Machine as ShownMachine
 from coreos_py.fleet.ctl.client import Unit as ShownUnit
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from coreos_py.base.unitfile import UnitFile
     from coreos_py.cli.settings import Values
+    from coreos_py.etcdclient.keys import AsyncKeys
     from coreos_py.fleet.job import Unit, UnitState
 
 T = TypeVar("T")
@@ -38,10 +39,15 @@ def make_etcd_client(settings: Values) -> EtcdDriver:
     if endpoint == DEFAULT_ENDPOINT and not settings["experimental-api"]:
         endpoint = DEFAULT_ETCD
     urls = endpoint.split(",")
+    try:
+        api = check_api(settings["etcd-api"], setting="etcd-api")
+    except CoreosError as err:
+        raise Fatal(f"Unable to initialize client: {err}") from None
     needs_tls = any(url.startswith("https:") for url in urls)
 
-    def make() -> AsyncEtcd:
-        return AsyncEtcd(
+    def make() -> AsyncKeys:
+        return open_keys(
+            api,
             urls,
             timeout_s=settings["request-timeout"],
             tls=tls_context(settings) if needs_tls else None,
@@ -56,7 +62,7 @@ def make_etcd_client(settings: Values) -> EtcdDriver:
 class EtcdDriver(Client):
     """The registry behind the API client's methods."""
 
-    def __init__(self, make: Callable[[], AsyncEtcd], prefix: str) -> None:
+    def __init__(self, make: Callable[[], AsyncKeys], prefix: str) -> None:
         self._runner = asyncio.Runner()
         self._etcd = self._runner.run(_made(make))
         self._registry = Registry(self._etcd, prefix)
@@ -158,11 +164,11 @@ class EtcdDriver(Client):
             raise APIError(str(err)) from None
 
 
-async def _made(make: Callable[[], AsyncEtcd]) -> AsyncEtcd:
+async def _made(make: Callable[[], AsyncKeys]) -> AsyncKeys:
     return make()
 
 
-async def _closed(etcd: AsyncEtcd) -> None:
+async def _closed(etcd: AsyncKeys) -> None:
     etcd.close()
 
 

@@ -44,6 +44,7 @@ SETTINGS = (
     _setting("endpoint", STRING, DEFAULT_ENDPOINT, "where fleetd, or etcd, is", metavar="URL"),
     _setting("driver", STRING, "API", "how to reach fleet: API or etcd", metavar="API|etcd"),
     _setting("etcd-key-prefix", STRING, DEFAULT_PREFIX, "where fleet keeps its data in etcd"),
+    _setting("etcd-api", STRING, "v2", "etcd's API, with the etcd driver", metavar="v2|v3"),
     _setting("ca-file", STRING, "", "authority that signed the server's certificate"),
     _setting("cert-file", STRING, "", "client certificate for https"),
     _setting("key-file", STRING, "", "key of the client certificate"),
