@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -27,6 +28,8 @@ def pytest_configure(config):
     # A shell's background job ignores SIGINT, and so would every process a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # On a busy machine asyncio's debug mode calls every callback slow, amid what tests compare.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     seed = config.getoption("--seed")
     # xdist workers inherit the controller's options, so all of them get the same number.
     config.option.seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed

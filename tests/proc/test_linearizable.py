@@ -9,12 +9,13 @@ import http.client
 import json
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.history import UNSEEN, Op, index_violations, linearizable, resolve
-from tests.support.procs import EtcdCluster, eventually
+from tests.support.procs import EtcdCluster, EtcdProcess, eventually
 from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.proc
@@ -112,13 +113,17 @@ def test_history_under_kills_and_pauses_is_linearizable(
         assert_members_agree(cluster)
 
 
+def has_survived(member: EtcdProcess) -> bool:
+    return member.value("/after", quorum=True) == "storm"
+
+
 def assert_members_agree(cluster: EtcdCluster) -> None:
     """A write after the storm reaches every member, and they all hold the same keys."""
     cluster.leader().write("/after", "storm")
     trees = []
     for member in cluster.members:
         member.wait_ready()
-        eventually(lambda at=member: at.value("/after", quorum=True) == "storm", logs=[member])
+        eventually(partial(has_survived, member), logs=[member])
         node = member.get("/lin", "recursive=true&sorted=true").json()["node"]
         trees.append(json.dumps(node, sort_keys=True))
     assert trees[0] == trees[1] == trees[2]

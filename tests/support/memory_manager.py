@@ -1,7 +1,7 @@
 """A unit manager without processes: the UnitManager interface over dictionaries.
 
 Units run the moment they are started. `broken` names units whose load, start or unload fails;
-`slow_unload_s` delays every unload.
+unloads wait for `may_unload`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class MemoryManager:
         self.running = {}
         self.log = []
         self.broken = set()
-        self.slow_unload_s = 0.0
+        self.may_unload = asyncio.Event()
+        self.may_unload.set()
         self.reloads_fail = 0
         self._hint = lambda name: None
 
@@ -36,7 +37,7 @@ class MemoryManager:
 
     async def unload(self, name):
         self.log.append(f"unload {name}")
-        await asyncio.sleep(self.slow_unload_s)
+        await self.may_unload.wait()
         self.files.pop(name, None)
         self.running.pop(name, None)
         self._check(name)

@@ -75,7 +75,7 @@ def _imported(words):
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=120,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return set(done.stdout.rsplit("\n", 1)[-1].split())

@@ -219,7 +219,7 @@ def test_a_daemon_whose_reader_has_gone_says_nothing(unbuffered: str) -> None:
             stdout=writer,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-            timeout=30,
+            timeout=120,
         )
     finally:
         os.close(writer)

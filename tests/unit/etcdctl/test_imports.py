@@ -49,7 +49,7 @@ def test_get_loads_no_more_than_it_needs():
             [sys.executable, "-IS", "-c", PROBE, str(ROOT), server.url],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=True,
         )
     value, report = done.stdout.splitlines()

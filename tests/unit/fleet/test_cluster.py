@@ -154,7 +154,7 @@ def test_an_older_lease_is_stolen_and_waited_out():
         assert one.engine.is_leader
         found = await one.registry.lease()
         assert found.lease == Lease("m1", 1)
-        assert found.ttl_s == pytest.approx(10, abs=1)
+        assert found.ttl_s == pytest.approx(10, abs=5)
 
     run(scenario)
 
@@ -281,7 +281,7 @@ def test_a_unit_that_stops_slowly_does_not_hold_up_the_others(monkeypatch):
         await one.join()
         await create(one.registry, "slow.service")
         await one.turn()
-        one.manager.slow_unload_s = 0.2
+        one.manager.may_unload.clear()
         await one.registry.destroy_unit("slow.service")
         await create(one.registry, "fast.service")
         await one.turn()
@@ -289,6 +289,7 @@ def test_a_unit_that_stops_slowly_does_not_hold_up_the_others(monkeypatch):
         assert "slow.service" in one.manager.running
         await one.turn()  # still on its way: not unloaded a second time
         assert one.manager.log.count("unload slow.service") == 1
+        one.manager.may_unload.set()
         await one.agent.purge()
         assert one.manager.running == {}
 
@@ -361,14 +362,14 @@ def test_registration_survives_a_crash_and_respects_a_twin(tmp_path, monkeypatch
         record = str(tmp_path / "units" / ".registration")
         await Machine(etcd, "m1", record=record).heart.register()
         # The same machine again: its key is its own.
-        await asyncio.wait_for(Machine(etcd, "m1", record=record).heart.register(), 1)
+        await asyncio.wait_for(Machine(etcd, "m1", record=record).heart.register(), 60)
         # A twin without the record has to wait until the key expires.
         twin = asyncio.ensure_future(Machine(etcd, "m1").heart.register())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(twin), 0.1)
         assert not twin.done()
         etcd.expire(after_s=31)
-        await asyncio.wait_for(twin, 1)
+        await asyncio.wait_for(twin, 60)
         # Now the record is out of date.
         late = asyncio.ensure_future(Machine(etcd, "m1", record=record).heart.register())
         with contextlib.suppress(TimeoutError):
@@ -396,7 +397,7 @@ def test_a_registration_that_came_true_after_its_answer_was_due_is_taken_over(et
         etcd.create = late
         task = asyncio.ensure_future(machine.heart.register())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(task), 1)
+            await asyncio.wait_for(asyncio.shield(task), 60 if unanswered and own else 0.5)
         assert task.done() is (unanswered and own)
         task.cancel()
 
@@ -418,12 +419,10 @@ def test_watches_wake_for_what_matters(watch):
         task = asyncio.ensure_future(watch(one.registry, [wakeup]))
         await asyncio.sleep(0)
 
-        async def woken(change):
+        async def woken(change, *, expected):
             await asyncio.sleep(0.01)
-            started = time.monotonic()
             await change
-            await wakeup.wait(0.2)
-            return time.monotonic() - started < 0.15
+            return await wakeup.wait(30 if expected else 0.2)
 
         job = watch is watch_jobs
         registry = one.registry
@@ -440,7 +439,7 @@ def test_watches_wake_for_what_matters(watch):
             (registry.set_metadata("m1", "a", "b"), not job),
             (registry.remove_machine("m1"), not job),
         ]
-        seen = [(await woken(change), expected) for change, expected in changes]
+        seen = [(await woken(change, expected=expected), expected) for change, expected in changes]
         assert [found for found, _ in seen] == [expected for _, expected in seen]
         task.cancel()
 

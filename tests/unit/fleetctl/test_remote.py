@@ -190,7 +190,7 @@ def test_fd_forward_carries_both_ways(tmp_path):
         capture_output=True,
         check=False,
         cwd=ROOT,
-        timeout=20,
+        timeout=120,
     )
     thread.join(10)
     server.close()

@@ -15,6 +15,7 @@ from coreos_py.http.client import TransportError
 from coreos_py.http.listen import ListenError, bind_tcp, bind_unix, listen, split_host_port
 from coreos_py.http.server import HTTPServer, Response
 from coreos_py.http.url import parse_endpoint
+from tests.support.awaiting import until
 from tests.support.certs import make_certs
 
 
@@ -113,7 +114,7 @@ class Served:
         await asyncio.sleep(0)
 
     async def get(self, url):
-        return await self.client.request("GET", parse_endpoint(url), "/", timeout_s=5)
+        return await self.client.request("GET", parse_endpoint(url), "/", timeout_s=60)
 
 
 def test_serves_tcp_v6_and_unix(tmp_path):
@@ -141,7 +142,7 @@ def test_connection_limit_makes_newcomers_wait():
         async with Served([bind_tcp("127.0.0.1", 0)], connections_max=1) as served:
             port = served.listeners[0].port
             _reader, first = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.sleep(0.05)
+            await until(lambda: served.server.connections, "the first connection")
             waiting = asyncio.ensure_future(served.get(f"http://127.0.0.1:{port}"))
             await asyncio.sleep(0.2)
             assert not waiting.done()
@@ -196,7 +197,7 @@ def test_peer_that_fails_the_handshake_costs_nothing(certs):
             port = served.listeners[0].port
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 60)
             writer.close()
             assert (await served.get(f"https://127.0.0.1:{port}")).status == 200
         assert faults == []

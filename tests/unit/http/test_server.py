@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreos_py.http.server import HTTPServer, Limits, Pending, Response
+from tests.support.awaiting import until
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
 DATE = re.compile(rb"Date: [^\r]*\r\n")
@@ -50,6 +51,10 @@ class Bench:
         self.wires.append(wire)
         return wire
 
+    async def asked(self, count=1):
+        """Once the handler has been given so many requests."""
+        await until(lambda: len(self.requests) >= count, f"{count} requests")
+
     async def end(self):
         for wire in self.wires:
             wire.writer.transport.abort()
@@ -65,16 +70,16 @@ class Wire:
         self.writer.write(data)
 
     async def receive(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.reader.readexactly(count)
 
     async def until(self, mark):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return DATE.sub(b"", await self.reader.readuntil(mark))
 
     async def rest(self):
         """Everything until the server closes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return DATE.sub(b"", await self.reader.read())
 
     async def silent(self):
@@ -93,7 +98,7 @@ class Wire:
 def run(scenario):
     async def main():
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(240):
                 await scenario()
         finally:
             while LIVE:
@@ -292,10 +297,10 @@ def test_pending_that_is_complete_when_it_is_returned():
 def test_stream_flushes_its_head_before_the_first_piece():
     async def scenario():
         pending = Pending()
-        wire = await Bench({"/": HELLO, "/w": lambda _request: pending}).connect()
+        bench = Bench({"/": HELLO, "/w": lambda _request: pending})
+        wire = await bench.connect()
         wire.send(GET % b"/w")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
+        await bench.asked()
         pending.start(200, [("X-Etcd-Index", "7")])
         head = await wire.until(b"\r\n\r\n")
         assert head == b"HTTP/1.1 200 OK\r\nX-Etcd-Index: 7\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -355,12 +360,12 @@ def test_disconnect_cancels_the_waiter(streaming):
         bench = Bench({"/w": lambda _request: pending})
         wire = await bench.connect()
         wire.send(GET % b"/w")
-        await asyncio.sleep(0.01)
+        await bench.asked()
         pending.on_close(gone.set)
         if streaming:
             pending.start(200, ())
         wire.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await gone.wait()
         assert pending.closed
         pending.complete(HELLO)  # all of these fall on the floor
@@ -394,7 +399,7 @@ def test_half_close_ends_a_watched_reply():
         wire = await Bench({"/w": lambda _request: pending}).connect()
         wire.send(GET % b"/w")
         wire.writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await gone.wait()
         assert await wire.rest() == b""
 
@@ -408,7 +413,7 @@ def test_slow_reader_of_a_stream_is_cut_off():
         bench = Bench({"/w": lambda _request: pending}, stream_backlog_max=100_000)
         wire = await bench.connect()
         wire.send(GET % b"/w")
-        await asyncio.sleep(0.01)
+        await bench.asked()
         pending.start(200, ())
         wire.writer.transport.pause_reading()
         for _ in range(10_000):
@@ -416,8 +421,7 @@ def test_slow_reader_of_a_stream_is_cut_off():
             if pending.closed:
                 break
         assert gone.is_set()
-        await asyncio.sleep(0.05)
-        assert not bench.server.connections
+        await until(lambda: not bench.server.connections, "it is cut off")
 
     run(scenario)
 
@@ -432,7 +436,7 @@ def test_slow_reader_of_replies_stops_further_requests():
         await asyncio.sleep(0.1)
         assert len(bench.requests) < 10
         wire.writer.transport.resume_reading()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for _ in range(100):
                 head = await wire.reader.readuntil(b"\r\n\r\n")
                 assert b"Content-Length: 1000000" in head
@@ -449,7 +453,7 @@ def test_detach_hands_over_transport_and_early_bytes():
         bench = Bench({"/raft": lambda _request: pending})
         wire = await bench.connect()
         wire.send(GET % b"/raft" + b"early")
-        await asyncio.sleep(0.01)
+        await bench.asked()
         transport, rest = pending.detach()
         assert rest == b"early"
         assert not bench.server.connections
@@ -495,7 +499,7 @@ def test_slow_peers_are_dropped(limits, sent):
         wire = await bench.connect()
         if sent:
             wire.send(sent)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await wire.reader.read()
         assert not bench.server.connections
 
@@ -526,9 +530,9 @@ def test_drain_closes_idle_finishes_busy_and_cuts_streams():
         await idle.until(b"hello\n")
         busy.send(GET % b"/slow" + GET % b"/")
         streaming.send(GET % b"/w")
-        await asyncio.sleep(0.02)
+        await bench.asked(3)
         asyncio.get_running_loop().call_later(0.1, slow.complete, HELLO)
-        await bench.server.drain(5)
+        await bench.server.drain(60)
         assert await idle.rest() == b""
         assert await streaming.rest() == b""
         got = await busy.rest()
@@ -543,7 +547,7 @@ def test_drain_cuts_what_does_not_finish():
         bench = Bench({"/slow": lambda _request: Pending()})
         wire = await bench.connect()
         wire.send(GET % b"/slow")
-        await asyncio.sleep(0.02)
+        await bench.asked()
         await bench.server.drain(0.05)
         assert await wire.rest() == b""
         assert not bench.server.connections
