@@ -380,8 +380,7 @@ def test_notify_service(tmp_path):
         words = f"{sys.executable} -S {tmp_path}/notifier.py {tmp_path}/go"
         await bench.run(
             "a.service",
-            f"[Service]\nType=notify\nExecStart={words}\n"
-            "ExecStartPost=/bin/echo after $MAINPID\n",
+            f"[Service]\nType=notify\nExecStart={words}\nExecStartPost=/bin/echo after $MAINPID\n",
         )
         assert await bench.sub("a.service") == "start"
         (tmp_path / "go").touch()
