@@ -103,7 +103,8 @@ def put(
     only_set = len(compares) == 1
     reply = yield Rpc(TXN, _txn(compares, {"request_put": write}, key), repeatable=only_set)
     if not reply.get("succeeded"):
-        raise _refusal(reply, key, prev_value, prev_index)
+        wrong = NODE_EXIST if prev_exist is False else NOT_FILE
+        raise _refusal(reply, key, prev_value, prev_index, for_directory=wrong)
     before = _response(reply, "response_put").get("prev_kv")
     index = str(_revision(reply))
     if keep_value and before is not None:
@@ -134,7 +135,8 @@ def delete(
     removal = {"request_delete_range": {"key": b64(key), "prev_kv": True}}
     reply = yield Rpc(TXN, _txn(compares, removal, key), repeatable=action == "delete")
     if not reply.get("succeeded"):
-        raise _refusal(reply, key, prev_value, prev_index, is_dir=is_dir)
+        wrong = DIR_NOT_EMPTY if is_dir else NOT_FILE
+        raise _refusal(reply, key, prev_value, prev_index, for_directory=wrong)
     gone = _response(reply, "response_delete_range").get("prev_kvs")
     if not gone:
         raise StoreError(KEY_NOT_FOUND, key, _revision(reply))
@@ -202,12 +204,12 @@ def _writable(path: str) -> str:
 
 
 def _refusal(
-    reply: Message, key: str, prev_value: str, prev_index: int, *, is_dir: bool = False
+    reply: Message, key: str, prev_value: str, prev_index: int, *, for_directory: int
 ) -> StoreError:
     own, children = [item.get("response_range", {}) for item in reply["responses"]]
     index = _revision(reply)
     if children.get("kvs"):
-        return StoreError(DIR_NOT_EMPTY if is_dir else NOT_FILE, key, index)
+        return StoreError(for_directory, key, index)
     if not own.get("kvs"):
         return StoreError(KEY_NOT_FOUND, key, index)
     if not prev_value and not prev_index:

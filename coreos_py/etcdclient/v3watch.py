@@ -31,6 +31,7 @@ class Watch:
         self._events: deque[Result] = deque()
         self._lines = Lines()
         self._last = 0
+        self._seen = 0
         # The revision at which the first stream began, 0 before that.
         self.began_at = 0
 
@@ -75,9 +76,11 @@ class Watch:
     def _note(self, message: dict[str, Any]) -> None:
         header = message.get("header", {})
         revision = number(header.get("revision"))
+        self._seen = max(self._seen, revision)
         if compacted := number(message.get("compact_revision")):
             cause = f"the requested history has been cleared [{compacted}/{self._start}]"
-            raise StoreError(EVENT_INDEX_CLEARED, cause, revision)
+            # The header of this message may be older than what was removed.
+            raise StoreError(EVENT_INDEX_CLEARED, cause, max(self._seen, compacted))
         if message.get("created") and not message.get("canceled"):
             self.began_at = self.began_at or revision
         if message.get("canceled"):
