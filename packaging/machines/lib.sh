@@ -104,7 +104,7 @@ boot_machine() {
     until [ -n "$(leader_of "$number")" ] && inside "$number" systemctl is-system-running 2>/dev/null |
         grep -qE 'running|degraded'; do
         tries=$((tries + 1))
-        [ "$tries" -lt 150 ] || die "machine $number did not boot: $(tail -n 3 "$home/console.log")"
+        [ "$tries" -lt 600 ] || die "machine $number did not boot: $(tail -n 3 "$home/console.log")"
         sleep 0.2
     done
 }

@@ -92,7 +92,7 @@ say "waiting for the cluster"
 tries=0
 until [ "$(inside 1 fleetctl list-machines --no-legend 2>/dev/null | wc -l)" -eq "$count" ]; do
     tries=$((tries + 1))
-    [ "$tries" -lt 240 ] || die "the cluster did not form: $(inside 1 journalctl -n 5 -o cat --no-pager -u etcd2 -u fleet)"
+    [ "$tries" -lt 600 ] || die "the cluster did not form: $(inside 1 journalctl -n 5 -o cat --no-pager -u etcd2 -u fleet)"
     sleep 0.5
 done
 inside 1 etcdctl cluster-health

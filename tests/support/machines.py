@@ -31,7 +31,13 @@ class Machines:
     """COUNT machines running etcd and fleet from the archive."""
 
     def __init__(self, directory: Path, *, count: int, archive: Path, agent_ttl: str) -> None:
-        self.environment = os.environ | {"COREOS_MACHINES_DIR": str(directory)}
+        # Names and addresses of this test process alone: another suite may run beside it.
+        number = os.getpid()
+        self.environment = os.environ | {
+            "COREOS_MACHINES_DIR": str(directory),
+            "COREOS_MACHINES_BRIDGE": f"ct{number:x}",
+            "COREOS_MACHINES_NET": f"198.{18 + number // 250 % 2}.{number % 250}",
+        }
         self._watchdog = subprocess.Popen(
             ["sh", "-c", f"read -r _; exec {SCRIPTS}/down.sh"],
             stdin=subprocess.PIPE,
