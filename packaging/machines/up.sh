@@ -1,18 +1,20 @@
 #!/bin/sh
 # up.sh [-n COUNT] [-p ARCHIVE]: boots COUNT machines on a bridge and brings up etcd and fleet on each
 # with `coreos install` and the packaged systemd units. Interrupted or failing, it takes all down again.
+# With -e the etcd is PROGRAM, an etcd 3 without the v2 API, and fleet uses its JSON gateway.
 set -eu
 # shellcheck source=packaging/machines/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
-usage="usage: up.sh [-n COUNT] [-p ARCHIVE] [-t AGENT_TTL]"
-count=3 archive=$TOP/dist/coreos.pyz ttl=30s
-while getopts n:p:t:h option; do
+usage="usage: up.sh [-n COUNT] [-p ARCHIVE] [-t AGENT_TTL] [-e PROGRAM]"
+count=3 archive=$TOP/dist/coreos.pyz ttl=30s etcd3=
+while getopts n:p:t:e:h option; do
     case $option in
     n) count=$OPTARG ;;
     p) archive=$OPTARG ;;
     t) ttl=$OPTARG ;;
+    e) etcd3=$OPTARG ;;
     h) say "$usage"; exit 0 ;;
     *) die "$usage" ;;
     esac
@@ -22,6 +24,7 @@ shift $((OPTIND - 1))
 need_number "$count"
 need_root
 [ -f "$archive" ] || die "no archive '$archive' (packaging/build.sh makes it)"
+[ -z "$etcd3" ] || [ -x "$etcd3" ] || die "no program '$etcd3'"
 [ -z "$(numbers)" ] || die "machines are already up in $DIR (down.sh stops them)"
 
 give_up() {
@@ -72,6 +75,15 @@ Environment="FLEET_METADATA=disk=$disk,name=$(name_of "$number")"
 Environment="FLEET_AGENT_TTL=$ttl"
 EOF
     cp "$archive" "$root/opt/coreos.pyz"
+    [ -n "$etcd3" ] || return 0
+    cp "$etcd3" "$root/opt/etcd3"
+    printf '[Service]\nExecStart=\nExecStart=/opt/etcd3\n' >"$root/etc/systemd/system/etcd2.service.d/30-etcd3.conf"
+    printf '[Service]\nEnvironment=FLEET_ETCD_API=v3\n' >"$root/etc/systemd/system/fleet.service.d/30-etcd3.conf"
+}
+
+# What the machines' etcd says about itself.
+health() {
+    if [ -z "$etcd3" ]; then inside 1 etcdctl cluster-health; else inside 1 curl -sSf "$(address_of 1):2379/health"; fi
 }
 
 number=1
@@ -95,6 +107,6 @@ until [ "$(inside 1 fleetctl list-machines --no-legend 2>/dev/null | wc -l)" -eq
     [ "$tries" -lt 600 ] || die "the cluster did not form: $(inside 1 journalctl -n 5 -o cat --no-pager -u etcd2 -u fleet)"
     sleep 0.5
 done
-inside 1 etcdctl cluster-health
+health
 inside 1 fleetctl list-machines
 say "run.sh N COMMAND runs a command on a machine; down.sh stops all"

@@ -28,9 +28,11 @@ def why_not() -> str:
 
 
 class Machines:
-    """COUNT machines running etcd and fleet from the archive."""
+    """COUNT machines running etcd and fleet from the archive; `etcd3` is the etcd instead."""
 
-    def __init__(self, directory: Path, *, count: int, archive: Path, agent_ttl: str) -> None:
+    def __init__(
+        self, directory: Path, *, count: int, archive: Path, agent_ttl: str, etcd3: str = ""
+    ) -> None:
         # Names and addresses of this test process alone: another suite may run beside it.
         number = os.getpid()
         self.environment = os.environ | {
@@ -46,6 +48,8 @@ class Machines:
         )
         try:
             words = ("-n", str(count), "-p", str(archive), "-t", agent_ttl)
+            if etcd3:
+                words += ("-e", etcd3)
             self.script("up.sh", *words, timeout_s=900)
         except BaseException:
             self.close()
