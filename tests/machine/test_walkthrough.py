@@ -1,4 +1,7 @@
-"""The walkthrough on real machines: systemd over D-Bus, one machine losing its power."""
+"""The walkthrough on real machines: systemd over D-Bus, one machine losing its power.
+
+Once on our etcd, and once on Debian's etcd 3.4 without its v2 API.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from coreos_py.etcdclient.v3sync import Etcd3
 from tests.support import machines as support
+from tests.support.debian_etcd import ETCD
 from tests.support.machines import Machines, within
 
 TOP = Path(__file__).resolve().parents[2]
@@ -15,14 +20,48 @@ EXAMPLES = TOP / "packaging" / "examples"
 pytestmark = pytest.mark.machine
 
 
+# The example's announcement, for an etcd without the v2 API.
+ANNOUNCE_V3 = """\
+[Unit]
+BindsTo=web@%i.service
+After=web@%i.service
+
+[Service]
+EnvironmentFile=-/etc/environment
+Environment=KV=http://127.0.0.1:2379/v3/kv
+ExecStart=/bin/sh -c 'key=$$(printf /services/web/%i | base64); \\
+  value=$$(printf "${COREOS_PUBLIC_IPV4}:8080" | base64); while true; do \\
+  curl -sSf $KV/put -d "{\\"key\\":\\"$$key\\",\\"value\\":\\"$$value\\"}" && sleep 45 || sleep 1; done'
+ExecStop=/bin/sh -c 'key=$$(printf /services/web/%i | base64); \\
+  curl -sSf $KV/deleterange -d "{\\"key\\":\\"$$key\\"}"'
+Restart=on-failure
+RestartSec=1
+
+[X-Fleet]
+MachineOf=web@%i.service
+"""
+
+
+@pytest.fixture(scope="module", params=["v2", "v3"])
+def api(request: pytest.FixtureRequest) -> str:
+    """Which API of which etcd fleet and the services use."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def machines(tmp_path_factory: pytest.TempPathFactory):
+def machines(tmp_path_factory: pytest.TempPathFactory, api: str):
     if reason := support.why_not():
         pytest.skip(reason)
+    if api == "v3" and ETCD is None:
+        pytest.skip("Debian's etcd-server is missing")
     archive = TOP / "dist" / "coreos.pyz"
     assert archive.exists(), "packaging/build.sh makes the archive"
     group = Machines(
-        tmp_path_factory.mktemp("machines") / "m", count=4, archive=archive, agent_ttl="6s"
+        tmp_path_factory.mktemp("machines") / "m",
+        count=4,
+        archive=archive,
+        agent_ttl="6s",
+        etcd3=(ETCD or "") if api == "v3" else "",
     )
     yield group
     group.close()

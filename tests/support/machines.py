@@ -47,9 +47,8 @@ class Machines:
             start_new_session=True,
         )
         try:
-            words = ("-n", str(count), "-p", str(archive), "-t", agent_ttl)
-            if etcd3:
-                words += ("-e", etcd3)
+            words = ["-n", str(count), "-p", str(archive), "-t", agent_ttl]
+            words += ["-e", etcd3] if etcd3 else []
             self.script("up.sh", *words, timeout_s=900)
         except BaseException:
             self.close()
@@ -76,6 +75,10 @@ class Machines:
     def run(self, number: int, *command: str) -> str:
         """What `command` prints on machine `number`; it must succeed."""
         return self.script("run.sh", str(number), *command)
+
+    def address(self, number: int) -> str:
+        """The address of machine `number`."""
+        return f"{self.environment['COREOS_MACHINES_NET']}.{100 + number}"
 
     def number_at(self, address: str) -> int:
         """The number of the machine with that address."""
