@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from coreos_py.base.errors import KEY_NOT_FOUND, StoreError
 from coreos_py.etcdclient.v3sync import Etcd3
 from tests.support import machines as support
 from tests.support.debian_etcd import ETCD
@@ -76,14 +77,36 @@ def units(machines: Machines, asker: int) -> dict[str, tuple[str, str]]:
     return {name: (machine.rpartition("/")[2], sub) for name, machine, sub in rows}
 
 
-def put_examples(machines: Machines, number: int) -> None:
-    for path in EXAMPLES.glob("*.service"):
-        machines.run(number, "sh", "-c", f"cat >/root/{path.name} <<'EOF'\n{path.read_text()}EOF")
+def put_examples(machines: Machines, number: int, *, api: str) -> None:
+    texts = {path.name: path.read_text() for path in EXAMPLES.glob("*.service")}
+    if api == "v3":
+        texts["web-announce@.service"] = ANNOUNCE_V3
+    for name, text in texts.items():
+        machines.run(number, "sh", "-c", f"cat >/root/{name} <<'EOF'\n{text}EOF")
+
+
+def announcements(machines: Machines, *, api: str) -> dict[str, str]:
+    """Web server -> where it says it is."""
+    if api == "v2":
+        keys = machines.run(1, "etcdctl", "ls", "--recursive", "/services").split()
+        found = {key: machines.run(1, "etcdctl", "get", key) for key in keys if key[-1].isdigit()}
+    else:
+        client = Etcd3([f"http://{machines.address(1)}:2379"], timeout_s=30)
+        try:
+            nodes = client.get("/services/web", recursive=True, quorum=True).node.nodes
+        except StoreError as err:
+            nodes = ()
+            if err.code != KEY_NOT_FOUND:
+                raise
+        finally:
+            client.close()
+        found = {node.key: node.value for node in nodes}
+    return {key.removeprefix("/services/web/"): value.strip() for key, value in found.items()}
 
 
 @pytest.mark.timeout(2400)
-def test_services_outlive_a_machine(machines: Machines):
-    put_examples(machines, 1)
+def test_services_outlive_a_machine(machines: Machines, api: str):
+    put_examples(machines, 1, api=api)
     start = "cd /root && fleetctl start"
     machines.run(1, "sh", "-c", f"{start} web@1 web@2 web@3")
     machines.run(1, "sh", "-c", f"{start} web-announce@1 web-announce@2 web-announce@3")
@@ -93,11 +116,13 @@ def test_services_outlive_a_machine(machines: Machines):
     places = [before[f"web@{i}.service"][0] for i in (1, 2, 3)]
     assert len(set(places)) == 3, before
     for i, place in enumerate(places, start=1):
-        key = f"/services/web/{i}"
-        announced = within(120, lambda key=key: machines.run(1, "etcdctl", "get", key))  # type: ignore[misc]
-        assert announced.strip() == f"{place}:8080"
+        announced = within(
+            120,
+            lambda i=i: announcements(machines, api=api).get(str(i)),  # type: ignore[misc]
+        )
+        assert announced == f"{place}:8080"
         hello = machines.run(
-            1, "curl", "-sS", "--retry", "9", "--retry-connrefused", announced.strip() + "/x"
+            1, "curl", "-sS", "--retry", "9", "--retry-connrefused", f"{announced}/x"
         )
         assert hello == "Hello /x\n"
 
@@ -115,7 +140,7 @@ def test_services_outlive_a_machine(machines: Machines):
     announcer = machines.number_at(place)
 
     def followed() -> bool:
-        announced = machines.run(1, "etcdctl", "get", f"/services/web/{victim}").strip()
+        announced = announcements(machines, api=api).get(str(victim))
         log = ("journalctl", "-n", "30", "--no-pager", "-u", "fleet", "-u", "web-announce@*")
         assert announced == f"{place}:8080", f"{announced}\n{machines.run(announcer, *log)}"
         return True
@@ -131,13 +156,7 @@ def test_services_outlive_a_machine(machines: Machines):
     machines.run(1, "fleetctl", "destroy", "web-announce@1", "web-announce@2", "web-announce@3")
     machines.run(1, "fleetctl", "destroy", "web@1", "web@2", "web@3", "disk-report")
     within(120, lambda: units(machines, 1) == {})
-    within(
-        120,
-        lambda: (
-            machines.run(1, "etcdctl", "ls", "--recursive", "/services").split()
-            == ["/services/web"]
-        ),
-    )
+    within(120, lambda: announcements(machines, api=api) == {})
 
 
 @pytest.mark.timeout(2400)
