@@ -383,9 +383,9 @@ def test_ten_thousand_units_on_a_thousand_machines(kind):
     }
     units = [unit(f"app{n % 20}@{n // 20}.service", texts[kind](n)) for n in range(10_000)]
     known = [Machine(f"{n:032x}", metadata={"zone": f"z{n % 3}"}) for n in range(1000)]
-    started = time.perf_counter()
+    started = time.process_time()
     found = plan(units, known)
-    spent = time.perf_counter() - started
+    spent = time.process_time() - started
     assert len(found.decisions) + len(found.unplaced) == 10_000
     # About 0.1 to 0.4 s here; the goal is one second on an idle machine.
     assert spent < 5
