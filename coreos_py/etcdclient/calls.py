@@ -48,7 +48,10 @@ class Call:
 
 
 def key_path(key: str) -> str:
-    """The cleaned, escaped path of a key; a trailing slash stays."""
+    """The cleaned, escaped path of a key; a trailing slash stays.
+
+    `..` never leads out of the keys, as it does in etcd 2.3's client.
+    """
     parts: list[str] = []
     for part in key.split("/"):
         if part == "..":

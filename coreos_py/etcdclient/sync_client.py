@@ -96,9 +96,9 @@ class Etcd:
         for endpoint in self._endpoints.order():
             try:
                 reply = self._attempt(call, endpoint)
-            except TimedOut:
+            except TimedOut as exc:
                 if self.deadline is not None and monotonic() >= self.deadline:
-                    raise DeadlineExceeded from None
+                    raise DeadlineExceeded(str(exc)) from None
                 errors.append(f"client: endpoint {endpoint.text} exceeded header timeout")
                 continue
             except TransportError as exc:

@@ -242,6 +242,9 @@ def _open(sock: socket.socket, address: object, deadline: float | None, what: st
     try:
         _arm(sock, deadline)
         sock.connect(address)  # type: ignore[arg-type]  # its type depends on the family
+    except (TimeoutError, TimedOut) as exc:
+        sock.close()
+        raise TimedOut(f"{what}: i/o timeout") from exc
     except OSError as exc:
         sock.close()
         raise _translate(exc, f"{what}: connect") from exc

@@ -8,7 +8,13 @@ import signal
 from time import monotonic, sleep
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.etcd.ctl.session import EXIT_SERVER_ERROR, EXIT_UNHEALTHY, fail, unsynced_client
+from coreos_py.etcd.ctl.session import (
+    EXIT_SERVER_ERROR,
+    EXIT_UNHEALTHY,
+    fail,
+    limit,
+    unsynced_client,
+)
 from coreos_py.http.url import parse_endpoint
 
 TYPE_CHECKING = False
@@ -27,11 +33,13 @@ def cluster_health(call: Call) -> int:
     if forever:
         signal.signal(signal.SIGINT, lambda _signum, _frame: os._exit(0))
     client = unsynced_client(call)
+    limit(call, client)
     try:
         members = client.members()
     except CoreosError as err:
         print("cluster may be unhealthy: failed to list members", flush=True)
         fail(EXIT_SERVER_ERROR, err)
+    client.deadline = None
     while True:
         healthy = [_check_member(client, member) for member in members]
         print("cluster is healthy" if any(healthy) else "cluster is unhealthy")

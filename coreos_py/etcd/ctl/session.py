@@ -10,7 +10,7 @@ import sys
 from time import monotonic
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.etcdclient.errors import ClusterUnavailable, NoEndpoints
+from coreos_py.etcdclient.errors import ClusterUnavailable, DeadlineExceeded, NoEndpoints
 from coreos_py.etcdclient.sync_client import Etcd
 
 TYPE_CHECKING = False
@@ -140,6 +140,8 @@ def _sync(call: Call, client: Etcd) -> None:
         if all(text.startswith(_CONNECTION_ERRORS) for text in err.errors):
             fail(EXIT_BAD_CONNECTION, err)
         _sync_with_peers(client, err)
+    except DeadlineExceeded as err:
+        fail(EXIT_BAD_CONNECTION, err)
     except CoreosError as err:
         _sync_with_peers(client, err)
     finally:

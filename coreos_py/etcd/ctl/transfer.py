@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from time import time_ns
+from time import localtime, strftime, time_ns
 
 from coreos_py.base.errors import NODE_EXIST, NOT_FILE, CoreosError, StoreError
 from coreos_py.etcd.ctl.session import (
@@ -63,7 +63,7 @@ def import_(call: Call) -> int:
     path, count = flags["snap"], flags["c"]
     if not 0 < count <= CLIENTS_MAX:
         raise Fatal(EXIT_BAD_ARGS, f"-c must be from 1 to {CLIENTS_MAX}, not {count}\n")
-    items = _read_items(path, flags["hidden"])
+    items, is_export = _read_items(path, flags["hidden"])
     first = synced_client(call)
     print(f"starting to import snapshot {path} with {count} clients", flush=True)
     clients = [first]
@@ -75,33 +75,38 @@ def import_(call: Call) -> int:
         for item in items:
             if item.is_dir:
                 _make_dir(first, item)
-        _copy(clients, [item for item in items if not item.is_dir])
+        _copy(clients, [item for item in items if not item.is_dir], as_upstream=not is_export)
     except CoreosError as err:
         fail(EXIT_SERVER_ERROR, f"failed to copy key: {err}")
     print(f"finished importing {sum(not item.is_dir for item in items)} keys")
     return 0
 
 
-def _read_items(path: str, hidden: list[str]) -> list[Item]:
+def _read_items(path: str, hidden: list[str]) -> tuple[list[Item], bool]:
+    """What to write, and whether it comes from an export instead of a snapshot."""
     if not path:
         raise Fatal(EXIT_BAD_ARGS, "no snapshot file provided (use --snap)\n")
     data = _read_file(path)
     try:
         if keydump.is_export(data):
-            return keydump.read(data, path)
+            return keydump.read(data, path), True
         items = keydump.items_of(keydump.open_snapshot(data, path), now_ns=time_ns())
     except CoreosError as err:
         raise Fatal(EXIT_BAD_ARGS, f"{err}\n") from None
     found = []
     for item in keydump.select(items, hidden=hidden):
         if item.is_dir:
-            continue  # etcdctl 2.3.8 makes no directories of their own
-        if 0 < item.ttl_s < TTL_MIN_S:
-            text = f"extending key {item.key}'s ttl to {TTL_MIN_S} seconds"
-            print(text, file=sys.stderr)
-            item = item._replace(ttl_s=TTL_MIN_S)
-        found.append(item)
-    return found
+            _log(f"entering dir: {item.key}")  # etcdctl 2.3.8 makes none of their own
+        else:
+            found.append(item)
+    return found, False
+
+
+def _log(text: str) -> None:
+    """A line as etcdctl 2.3.8 writes it while it imports."""
+    now_ns = time_ns()
+    stamp = strftime("%Y-%m-%d %H:%M:%S", localtime(now_ns // 10**9))
+    sys.stderr.write(f"{stamp}.{now_ns // 1000 % 10**6:06d} I | {text}\n")
 
 
 def _read_file(path: str) -> bytes:
@@ -144,7 +149,7 @@ def _make_dir(client: Etcd, item: Item) -> None:
             client.result(calls.put(item.key, is_dir=True, prev_exist=True, ttl_s=item.ttl_s))
 
 
-def _copy(clients: list[Etcd], items: list[Item]) -> None:
+def _copy(clients: list[Etcd], items: list[Item], *, as_upstream: bool) -> None:
     """Write the items through all clients at once; the first failure ends it and is raised."""
     waiting = deque(items)
     failures: list[CoreosError] = []
@@ -155,8 +160,14 @@ def _copy(clients: list[Etcd], items: list[Item]) -> None:
                 item = waiting.popleft()
             except IndexError:
                 return
+            ttl_s = item.ttl_s
+            if as_upstream:
+                _log(f"copying key: {item.key}")
+            if as_upstream and 0 < ttl_s < TTL_MIN_S:
+                _log(f"extending key {item.key}'s ttl to {TTL_MIN_S} seconds")
+                ttl_s = TTL_MIN_S
             try:
-                client.result(calls.put(item.key, item.value, ttl_s=item.ttl_s))
+                client.result(calls.put(item.key, item.value, ttl_s=ttl_s))
             except CoreosError as err:
                 failures.append(err)
 
