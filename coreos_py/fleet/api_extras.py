@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from coreos_py.http.server import Pending, Request, Response
 
 _LINES = ("Content-Type", "application/x-ndjson")
+_BACKLOG_BYTES = 64 << 10
+_DRAIN_S = 0.02
 READS = ("x-machines", "x-reasons", "x-events")
 WRITES = ("x-cordon", "x-target")
 
@@ -100,19 +102,21 @@ class ExtraResources:
         unit = query.get("unit", [""])[0]
         machine = query.get("machine", [""])[0]
 
-        def send(found: Iterable[Event]) -> None:
-            wanted = [e for e in found if events.is_wanted(e, unit=unit, machine=machine)]
-            pending.write(b"".join(_line(event) for event in wanted))
+        async def send(found: Iterable[Event]) -> None:
+            for event in found:
+                if events.is_wanted(event, unit=unit, machine=machine):
+                    await _drained(pending)
+                    pending.write(_line(event))
 
+        await self._recorder.flush()
         if query.get("follow", [""])[0] != "true":
-            await self._recorder.flush()
             found = await read_events(self._registry)
             pending.start(200, (SERVER, _LINES))
-            send(found)
+            await send(found)
         else:
             pending.start(200, (SERVER, _LINES))
             async for more in follow_events(self._registry):
-                send(more)
+                await send(more)
         pending.end()
         return None
 
@@ -151,6 +155,12 @@ def machine_rows(units: Iterable[Unit], machines: Iterable[Machine]) -> list[dic
             }
         )
     return rows
+
+
+async def _drained(pending: Pending) -> None:
+    # A Pending tells how much is waiting, not when it is gone.
+    while pending.buffered > _BACKLOG_BYTES:  # noqa: ASYNC110
+        await asyncio.sleep(_DRAIN_S)
 
 
 def _line(event: Event) -> bytes:

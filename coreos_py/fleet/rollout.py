@@ -86,7 +86,7 @@ class Tracker:
             if now_s - since_s >= _FAILED_S:
                 return f"it failed ({seen.sub})"
         if now_s - watch.began_s >= self._timeout_s:
-            state = f"{seen.active} ({seen.sub})" if seen.is_there else "not there"
+            state = f"{seen.active} ({seen.sub})" if seen.is_there else seen.sub or "not there"
             return f"not active after {self._timeout_s:g} s: {state}"
         return UNDER_WAY
 

@@ -7,11 +7,12 @@ import sys
 from coreos_py.base.tabular import columns
 from coreos_py.fleet.ctl.client import APIError
 from coreos_py.fleet.ctl.session import Session, command, complain, id_legend, quoted, unit_name
+from coreos_py.fleet.resources import show_cpu, show_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from coreos_py.cli.program import Call
     from coreos_py.fleet.ctl.client import Machine, Unit, UnitState
@@ -24,16 +25,27 @@ if TYPE_CHECKING:
 @command
 def list_machines(session: Session) -> int:
     """List the machines."""
+    rows: dict[str, dict[str, Any]] = {}
+
+    def extra(machine: Machine) -> dict[str, Any]:
+        return rows.get(machine.id, {})
+
     cells: Cells[Machine] = {
         "machine": lambda machine, full: id_legend(machine.id, full=full),
         "ip": lambda machine, full: machine.ip or "-",
         "metadata": lambda machine, full: _metadata(machine) or "-",
+        "state": lambda machine, full: str(extra(machine).get("state", "-")),
+        "units": lambda machine, full: str(extra(machine).get("units", "-")),
+        "memory": lambda machine, full: _share(extra(machine), "memory", show_memory),
+        "cpu": lambda machine, full: _share(extra(machine), "milliCPU", show_cpu),
     }
     fields = _fields(session, cells)
     if fields is None:
         return 1
     try:
         machines = session.client.machines()
+        if not {"machine", "ip", "metadata"}.issuperset(fields):
+            rows.update((row["id"], row) for row in session.client.machine_rows() or ())
     except APIError as err:
         complain(f"Error retrieving list of active machines from fleet API ({err})")
         complain("Possible issues:")
@@ -70,6 +82,7 @@ def list_units(session: Session) -> int:
 @command
 def list_unit_files(session: Session) -> int:
     """List the units of the registry."""
+    reasons: dict[str, str] = {}
 
     def target(unit: Unit, full: bool) -> str:  # a cell, like its neighbours
         return "global" if unit.is_global else _machine(session, unit.machine_id, full=full)
@@ -83,6 +96,7 @@ def list_unit_files(session: Session) -> int:
         "state": lambda unit, full: "-" if unit.is_global else unit.current_state or "-",
         "hash": lambda unit, full: unit.file.hash if full else unit.file.short_hash,
         "desc": lambda unit, full: unit.file.description or "-",
+        "reason": lambda unit, full: reasons.get(unit.name, "-"),
     }
     fields = _fields(session, cells)
     if fields is None:
@@ -91,6 +105,8 @@ def list_unit_files(session: Session) -> int:
         complain('WARNING: The "tmachine" field is deprecated. Use "target" instead')
     try:
         units = session.client.units()
+        if "reason" in fields:
+            reasons.update(session.client.reasons())
     except APIError as err:
         complain(f"Error retrieving list of units from repository: {err}")
         return 1
@@ -153,6 +169,11 @@ def _print(session: Session, fields: list[str], cells: Cells[T], items: Iterable
 
 def _metadata(machine: Machine) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(machine.metadata.items()))
+
+
+def _share(row: Mapping[str, Any], key: str, show: Callable[[int], str]) -> str:
+    """Return what is reserved of what a machine has."""
+    return f"{show(row[f'{key}Reserved'])}/{show(row[key])}" if row.get(key) else "-"
 
 
 def _machine(session: Session, machine_id: str, *, full: bool) -> str:

@@ -15,6 +15,7 @@ from time import gmtime, localtime, strftime
 from coreos_py.base.unitfile import name_info
 from coreos_py.fleet.ctl.client import APIError
 from coreos_py.fleet.ctl.session import Session, command, complain, is_local, out, unit_name
+from coreos_py.fleet.ctl.waiting import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def status(session: Session) -> int:
             return 1
         if not unit.is_global and unit.current_state == "inactive":
             complain(f"Unit {name} does not appear to be loaded.")
+            explain(session, unit)
             return 1
         if number:
             out("")

@@ -23,10 +23,13 @@ DEFAULT_ENDPOINT = "unix:///var/run/fleet.sock"
 DEFAULT_ETCD = "http://127.0.0.1:2379,http://127.0.0.1:4001"
 DEFAULT_PREFIX = "/_coreos.com/fleet/"
 
+_HISTORY = "coreos_py.fleet.ctl.history"
 _LIFE = "coreos_py.fleet.ctl.lifecycle"
 _LISTS = "coreos_py.fleet.ctl.listing"
+_MOVING = "coreos_py.fleet.ctl.moving"
 _OUTPUT = "coreos_py.fleet.ctl.output"
 _REMOTE = "coreos_py.fleet.ctl.remote"
+_ROLLING = "coreos_py.fleet.ctl.rolling"
 
 
 def _setting(name: str, kind: Kind, default: str, help_text: str, *, metavar: str = "") -> Setting:
@@ -69,6 +72,9 @@ _SIGN = Setting("sign", BOOL, deprecated="cannot be used", hidden=True)
 _SSH_PORT = Setting("ssh-port", INT, "22", help="port of the machines' ssh servers")
 _FULL = Setting("full", BOOL, help="do not shorten IDs and hashes")
 _FULL_L = Setting("full", BOOL, aliases=("l",), help="do not shorten IDs and hashes")
+_AT_ONCE = Setting("max-unavailable", INT, "1", help="how many units may be down at a time")
+_TIMEOUT = Setting("timeout", FLOAT, "60", help="seconds each unit has to get up")
+_DRY_RUN = Setting("dry-run", BOOL, help="print what would be moved, and move nothing")
 _NO_LEGEND = Setting("no-legend", BOOL, help="leave the column headers out")
 
 
@@ -80,11 +86,54 @@ def _fields(default: str, known: str) -> Setting:
 COMMANDS = (
     Command("cat", f"{_LISTS}:cat", args="UNIT", help="print a unit as it was submitted"),
     Command(
+        "cordon",
+        f"{_MOVING}:cordon",
+        args="MACHINE...",
+        help="keep new units off machines",
+        about=(
+            "What is on a cordoned machine stays and may be restarted; nothing new is scheduled"
+            " to it, until fleetctl uncordon, even if it restarts. Machines are named by a"
+            " beginning of their IDs. Global units go everywhere all the same. An engine of"
+            " fleet 1.0 does not know of cordons: while one leads, new units still come."
+        ),
+    ),
+    Command(
         "destroy",
         f"{_LIFE}:destroy",
         args="UNIT...",
         help="stop units and remove them from the cluster",
         settings=(_ATTEMPTS, _NO_BLOCK),
+    ),
+    Command(
+        "drain",
+        f"{_MOVING}:drain",
+        args="MACHINE...",
+        help="cordon machines and move their units elsewhere",
+        about=(
+            "Each unit goes to the least loaded machine able to run it, together with the units"
+            " that MachineOf ties to it, and is awaited there before the next one goes. It is"
+            " started there while it is stopped here. Global units stay. What cannot be moved is"
+            " named with the reasons of every machine; the exit code is then 1. The machines"
+            " stay cordoned. Interrupted, the command can be given again."
+        ),
+        settings=(_AT_ONCE, _TIMEOUT, _DRY_RUN),
+    ),
+    Command(
+        "events",
+        f"{_HISTORY}:events",
+        help="print what happened in the cluster",
+        about=(
+            "Units submitted, wanted otherwise, scheduled, unscheduled with the reason, moved,"
+            " active, failed; machines that joined, were lost or cordoned. Every machine keeps"
+            " its last 64 to 256 events for at most a week."
+        ),
+        settings=(
+            Setting("follow", BOOL, aliases=("f",), help="go on with new events as they come"),
+            Setting("unit", STRING, help="only of units that this matches", metavar="GLOB"),
+            Setting("machine", STRING, help="only of machines whose ID begins so", metavar="ID"),
+            Setting("json", BOOL, help="one JSON object per event; times in Unix milliseconds"),
+            _FULL_L,
+        ),
     ),
     Command(
         "fd-forward",
@@ -111,7 +160,10 @@ COMMANDS = (
         f"{_LISTS}:list_machines",
         help="list the machines in the cluster",
         settings=(
-            _fields("machine,ip,metadata", "machine, ip and metadata"),
+            _fields(
+                "machine,ip,metadata",
+                "machine, ip, metadata, state, units, memory and cpu",
+            ),
             _FULL_L,
             _NO_LEGEND,
         ),
@@ -123,7 +175,7 @@ COMMANDS = (
         settings=(
             _fields(
                 "unit,hash,dstate,state,target",
-                "unit, global, dstate, target, state, hash and desc",
+                "unit, global, dstate, target, state, hash, desc and reason",
             ),
             _FULL,
             _NO_LEGEND,
@@ -147,11 +199,48 @@ COMMANDS = (
         settings=(_ATTEMPTS, _NO_BLOCK, _REPLACE, _SIGN),
     ),
     Command(
+        "rebalance",
+        f"{_MOVING}:rebalance",
+        help="move units so that machines carry alike",
+        about=(
+            "Prints the plan, then carries it out as fleetctl drain does. Only moves that make"
+            " the numbers of units more alike, or relieve a machine that has promised more than"
+            " it has; cordoned machines are left alone."
+        ),
+        settings=(
+            Setting("max-moves", INT, "0", help="make so many moves at most (0: all that help)"),
+            _AT_ONCE,
+            _TIMEOUT,
+            _DRY_RUN,
+        ),
+    ),
+    Command(
         "restart",
         f"{_LIFE}:restart",
         args="UNIT...",
         help="stop and start units, one after the other",
         settings=(_ATTEMPTS,),
+    ),
+    Command(
+        "rollout",
+        f"{_ROLLING}:rollout",
+        args="UNIT...",
+        help="replace or restart units, a few at a time",
+        about=(
+            "UNIT is a unit, a template for all its instances, or a glob. Each unit gets the text"
+            " of its file, or its template's, in the folder of the argument; it has to become"
+            " active with that and stay so before others follow. The first that does not stops"
+            " the rollout: the rest is left as it was and named, and the exit code is 1. Units"
+            " that have the text and are active are passed over, so the same command goes on"
+            " later. A template in the cluster gets the text last. With --restart units are"
+            " restarted as they are."
+        ),
+        settings=(
+            _AT_ONCE,
+            Setting("settle", FLOAT, "5", help="seconds a unit has to stay active"),
+            _TIMEOUT,
+            Setting("restart", BOOL, help="restart the units as they are"),
+        ),
     ),
     Command(
         "ssh",
@@ -192,6 +281,12 @@ COMMANDS = (
         args="UNIT...",
         help="upload units without starting them",
         settings=(_REPLACE, _SIGN),
+    ),
+    Command(
+        "uncordon",
+        f"{_MOVING}:uncordon",
+        args="MACHINE...",
+        help="let new units come to machines again",
     ),
     Command(
         "unload",
