@@ -32,7 +32,8 @@ EnvironmentFile=-/etc/environment
 Environment=KV=http://127.0.0.1:2379/v3/kv
 ExecStart=/bin/sh -c 'key=$$(printf /services/web/%i | base64); \\
   value=$$(printf "${COREOS_PUBLIC_IPV4}:8080" | base64); while true; do \\
-  curl -sSf $KV/put -d "{\\"key\\":\\"$$key\\",\\"value\\":\\"$$value\\"}" && sleep 45 || sleep 1; done'
+  curl -sSf $KV/put -d "{\\"key\\":\\"$$key\\",\\"value\\":\\"$$value\\"}" \\
+  && sleep 45 || sleep 1; done'
 ExecStop=/bin/sh -c 'key=$$(printf /services/web/%i | base64); \\
   curl -sSf $KV/deleterange -d "{\\"key\\":\\"$$key\\"}"'
 Restart=on-failure
