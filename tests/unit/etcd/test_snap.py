@@ -114,7 +114,10 @@ def test_every_cut_and_every_flipped_bit_is_refused(tmp_path):
                 read_snapshot(str(path))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_snapshot_or_corrupt(tmp_path, data):
     path = tmp_path / "any.snap"

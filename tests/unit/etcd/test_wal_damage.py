@@ -269,7 +269,9 @@ MUTATIONS = st.lists(
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(MUTATIONS)
 @example([("delete", 0, 0, b"x" * 8)])
@@ -297,6 +299,54 @@ def test_mutated_logs_are_refused_or_read_as_a_beginning(small, mutations):
     assert "\n" not in problem
     for leftover in directory.glob("*.broken"):
         leftover.unlink()
+
+
+class LongWay(wal_record.RecordReader):
+    """Reads every record by itself."""
+
+    def run(self, before):
+        return [], b""
+
+
+def outcome(reader, start):
+    """All that reading shows: what is held, what is refused and where."""
+    found = Replay(start)
+    try:
+        found.take_all(reader)
+    except wal_record.BadRecord as bad:
+        refusal = (bad.offset, bad.detail, bad.torn)
+    else:
+        refusal = None
+    state = (found.hard_state, found.last_index, found.problem(first_seq=0))
+    return found.entries, state, refusal, reader.end, reader.crc
+
+
+@pytest.mark.parametrize("index", [0, 3, 5, 90])
+def test_the_short_way_shows_what_the_long_way_shows(tmp_path, index, rng):
+    directory = tmp_path / "wal"
+    write_small_log(directory)
+    wal = WAL.open(str(directory))
+    last = wal.read_all().entries[-1].index
+    for term in (7, 300, 1 << 62):
+        for _ in range(12):
+            sizes = [rng.choice([0, 1, 60, 200, 20_000]) for _ in range(rng.randrange(4))]
+            entries = [put(last + i, term=term, value="v" * n) for i, n in enumerate(sizes, 1)]
+            last += len(entries)
+            vote = rng.choice([0, 1, NODE, (1 << 64) - 1])
+            wal.save(HardState(term, vote, last - 1), entries, sync=False)
+    wal.close()
+    data = bytearray((directory / FIRST_NAME).read_bytes())
+    start = pb.Marker(index, 1)
+    assert len(outcome(wal_record.RecordReader(bytes(data), None), start)[0]) > 2
+    for _ in range(300):
+        short, long = wal_record.RecordReader(bytes(data), None), LongWay(bytes(data), None)
+        assert outcome(short, start) == outcome(long, start)
+        data = bytearray((directory / FIRST_NAME).read_bytes())
+        at = rng.choice([rng.randrange(len(data)), rng.choice(record_starts(bytes(data)))])
+        if rng.random() < 0.5:
+            data[at + rng.randrange(min(30, len(data) - at))] ^= 1 << rng.randrange(8)
+        else:
+            del data[at : at + rng.choice([1, 8, 1000])]
 
 
 def test_a_refusal_is_logged_nowhere_else(small, caplog):
