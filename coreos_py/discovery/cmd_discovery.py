@@ -232,7 +232,7 @@ class AccessLog:
     def __init__(self) -> None:
         self._is_open = True
 
-    def write(self, request: Request, status: int, size: int) -> None:
+    def write(self, peer: str, request: Request, status: int, size: int) -> None:
         """Note one request and its answer."""
         if not self._is_open:
             return
@@ -245,7 +245,7 @@ class AccessLog:
             offset_s=now.tm_gmtoff,
         )
         text = accesslog.line(
-            request.peer,
+            peer,
             when,
             method=request.method,
             target=request.target.decode("utf-8", "surrogateescape"),

@@ -94,7 +94,7 @@ class Observed(Pending):
 
 
 class Service:
-    """The handler. `on_access` gets every request with its status and the size of its body."""
+    """The handler. `on_access` gets every client, its request, and the reply's status and size."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Service:
         *,
         limiter: Limiter,
         metrics: Metrics,
-        on_access: Callable[[Request, int, int], None],
+        on_access: Callable[[str, Request, int, int], None],
     ) -> None:
         self._registry = registry
         self._forwarder = forwarder
@@ -127,7 +127,8 @@ class Service:
             return self._token(request, found)
         response = self._fixed(request, found)
         if found.what not in (routes.REDIRECT, routes.METRICS):
-            self._on_access(request, response.status, _body_size(request, response))
+            size = _body_size(request, response)
+            self._on_access(request.peer, request, response.status, size)
         return response
 
     def close(self) -> None:
@@ -291,9 +292,11 @@ class Service:
     def _observed(self, request: Request, found: Route) -> Observed:
         endpoint = found.what if found.what in (routes.NEW, routes.HEALTH) else "token"
 
+        peer = request.peer  # not known any more when the client has gone away
+
         def done(status: int, size: int) -> None:
             self._metrics.count(endpoint, status, request.method)
-            self._on_access(request, status, size)
+            self._on_access(peer, request, status, size)
 
         return Observed(done)
 

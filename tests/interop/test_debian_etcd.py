@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.support.procs import (
     environment,
     eventually,
     free_ports,
+    http_request,
 )
 
 ETCD, ETCDCTL = shutil.which("etcd"), shutil.which("etcdctl")
@@ -268,3 +270,42 @@ def test_our_cluster_restored_from_debians_snapshot(tmp_path: Path):
         assert ours.request("GET", "/version").json()["etcdcluster"] == "2.3.0"
     finally:
         ours.close()
+
+
+def test_debians_members_meet_through_our_discovery_service(tmp_path: Path):
+    assert ETCD is not None
+    service_port, *ports = free_ports(5)
+    service_url = f"http://127.0.0.1:{service_port}"
+    flags = [f"--addr=127.0.0.1:{service_port}", f"--host={service_url}"]
+    argv = [*command("etcd-discovery"), f"--data-dir={tmp_path}/registry", *flags]
+    started = [Process("discovery", argv, log_path=tmp_path / "discovery.log")]
+    try:
+        started[0].start()
+        started[0].wait_log("discovery serving on")
+        token = http_request("GET", f"{service_url}/new?size=2").body.decode()
+        urls = []
+        for at, (client, peer) in enumerate([ports[:2], ports[2:]]):
+            url, peer_url = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
+            words = [
+                f"--name=m{at}",
+                f"--data-dir={tmp_path}/m{at}",
+                f"--discovery={token}",
+                f"--listen-client-urls={url}",
+                f"--advertise-client-urls={url}",
+                f"--listen-peer-urls={peer_url}",
+                f"--initial-advertise-peer-urls={peer_url}",
+                "--enable-v2",
+            ]
+            member = Process(f"m{at}", [ETCD, *words], log_path=tmp_path / f"m{at}.log")
+            started.append(member)
+            member.start()
+            urls.append(url)
+        eventually(
+            lambda: etcdctl(urls[0], "cluster-health").stdout.endswith("cluster is healthy\n"),
+            logs=started,
+        )
+        listed = etcdctl(urls[1], "member", "list").stdout
+        assert sorted(re.findall(r"name=(\S+)", listed)) == ["m0", "m1"]
+    finally:
+        for process in started:
+            process.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -203,6 +204,8 @@ def test_many_watches_wait_together_and_end_with_their_clients(started, tmp_path
             assert piece
             data += piece
         sock.close()
+    asked = f'127\\.0\\.0\\.1 - - .*"GET /{token}\\?wait=true&recursive=true HTTP/1.1" 200 '
+    eventually(lambda: len(re.findall(asked, service.log_text())) == 100, logs=[service])
 
 
 def test_a_passed_socket_is_served(tmp_path):
