@@ -162,8 +162,7 @@ class WAL:
             reader = records.RecordReader(data, crc)
             replay.begin_file()
             try:
-                for found in reader:
-                    replay.take(found)
+                replay.take_all(reader)
             except records.BadRecord as bad:
                 if not (bad.torn and segment is last and replay.has_head):
                     raise _corrupt(segment.path, bad.offset, bad.detail) from None

@@ -7,6 +7,7 @@ which panics on some of what is refused here. Pure: records in, state out.
 
 from __future__ import annotations
 
+from coreos_py.etcd import pb
 from coreos_py.etcd import wal_record as records
 from coreos_py.etcd.wal_record import BadRecord
 from coreos_py.raft.types import Entry, HardState
@@ -43,6 +44,29 @@ class Replay:
     def has_head(self) -> bool:
         """Whether the current file's crc and metadata have been read."""
         return self._position >= HEAD_RECORDS
+
+    def take_all(self, reader: records.RecordReader) -> None:
+        """Add the records of a file; BadRecord at the first that is damaged or cannot follow."""
+        for found in reader:
+            self.take(found)
+            if found.kind == records.ENTRY:
+                self._take_run(reader, records.read_entry(found))
+
+    def _take_run(self, reader: records.RecordReader, before: Entry) -> None:
+        entries, state = reader.run(before)
+        if state:
+            self.hard_state = pb.decode_hard_state(state)
+        if not entries:
+            return
+        self.last_index = entries[-1].index
+        passed = self.start.index + 1 - entries[0].index
+        if passed >= len(entries):
+            self._start_term = before.term if self.last_index == self.start.index else 0
+            return
+        if passed > 0:
+            self._start_term = before.term
+            del entries[:passed]
+        self.entries += entries
 
     def take(self, found: records.Found) -> None:
         """Add one record; BadRecord if it cannot follow what was taken before."""

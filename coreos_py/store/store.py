@@ -187,21 +187,27 @@ class Store:
         now_ns: int,
     ) -> Event:
         """Create or replace a file, or make a directory; `refresh` keeps the old value."""
-        old = self._nodes.get(path)
-        if type(old) is not File or is_dir or refresh:
+        nodes = self._nodes
+        old = nodes.get(path)
+        parent = nodes.get(path[: path.rfind("/")]) if old is None else None
+        prev = old if type(old) is File else None
+        adds = type(parent) is Directory and clean(path) is path
+        if is_dir or refresh or (prev is None and not adds):
             return self._set_slowly(
                 path, value, is_dir=is_dir, expire_ns=expire_ns, refresh=refresh, now_ns=now_ns
             )
         self.index = index = self.index + 1
-        key = old.key
+        key = path if prev is None else prev.key
+        if type(parent) is Directory:
+            parent.children[key] = None
         if expire_ns:
             if expire_ns < MIN_EXPIRE_NS:
                 expire_ns = 0
             else:
                 self._expiries.push(expire_ns, key, self._expires_at)
-        self._nodes[key] = node = File(key, value, expire_ns, index, index)
+        nodes[key] = node = File(key, value, expire_ns, index, index)
         self.stats.sets_success += 1
-        event = Event(ev.SET, node, old, index, now_ns)
+        event = Event(ev.SET, node, prev, index, now_ns)
         self._history.append(event)
         if self._hub.groups:
             self._hub.notify(event)

@@ -321,8 +321,8 @@ def outcome(reader, start):
     return found.entries, state, refusal, reader.end, reader.crc
 
 
-@pytest.mark.parametrize("index", [0, 3, 5, 90])
-def test_the_short_way_shows_what_the_long_way_shows(tmp_path, index, rng):
+@pytest.mark.parametrize("start", [pb.Marker(), pb.Marker(3, 2), pb.Marker(5, 2), pb.Marker(9, 7)])
+def test_the_short_way_shows_what_the_long_way_shows(tmp_path, start, rng):
     directory = tmp_path / "wal"
     write_small_log(directory)
     wal = WAL.open(str(directory))
@@ -336,13 +336,12 @@ def test_the_short_way_shows_what_the_long_way_shows(tmp_path, index, rng):
             wal.save(HardState(term, vote, last - 1), entries, sync=False)
     wal.close()
     data = bytearray((directory / FIRST_NAME).read_bytes())
-    start = pb.Marker(index, 1)
-    assert len(outcome(wal_record.RecordReader(bytes(data), None), start)[0]) > 2
+    assert outcome(LongWay(bytes(data), None), start)[0][-1].index == last
     for _ in range(300):
         short, long = wal_record.RecordReader(bytes(data), None), LongWay(bytes(data), None)
         assert outcome(short, start) == outcome(long, start)
         data = bytearray((directory / FIRST_NAME).read_bytes())
-        at = rng.choice([rng.randrange(len(data)), rng.choice(record_starts(bytes(data)))])
+        at = rng.choice([rng.randrange(len(data)), rng.choice(record_starts(bytes(data))[:-1])])
         if rng.random() < 0.5:
             data[at + rng.randrange(min(30, len(data) - at))] ^= 1 << rng.randrange(8)
         else:
