@@ -18,6 +18,8 @@ from tests.support.machines import Machines, within
 TOP = Path(__file__).resolve().parents[2]
 EXAMPLES = TOP / "packaging" / "examples"
 
+COUNT = 4
+
 pytestmark = pytest.mark.machine
 
 
@@ -29,18 +31,22 @@ After=web@%i.service
 
 [Service]
 EnvironmentFile=-/etc/environment
-Environment=KV=http://127.0.0.1:2379/v3/kv
-ExecStart=/bin/sh -c 'key=$$(printf /services/web/%i | base64); \\
-  value=$$(printf "${COREOS_PUBLIC_IPV4}:8080" | base64); while true; do \\
-  curl -sSf $KV/put -d "{\\"key\\":\\"$$key\\",\\"value\\":\\"$$value\\"}" \\
-  && sleep 45 || sleep 1; done'
-ExecStop=/bin/sh -c 'key=$$(printf /services/web/%i | base64); \\
-  curl -sSf $KV/deleterange -d "{\\"key\\":\\"$$key\\"}"'
+ExecStart=/bin/sh /usr/local/bin/announce /services/web/%i ${COREOS_PUBLIC_IPV4}:8080
+ExecStop=/bin/sh /usr/local/bin/announce /services/web/%i
 Restart=on-failure
 RestartSec=1
 
 [X-Fleet]
 MachineOf=web@%i.service
+"""
+ANNOUNCE_SCRIPT = """\
+call() { curl -sSf "http://127.0.0.1:2379/v3/kv/$1" -d "$2"; }
+key=$(printf %s "$1" | base64 -w 0)
+[ $# -eq 2 ] || { call deleterange '{"key":"'"$key"'"}'; exit; }
+value=$(printf %s "$2" | base64 -w 0)
+while true; do
+    call put '{"key":"'"$key"'","value":"'"$value"'"}' && sleep 45 || sleep 1
+done
 """
 
 
@@ -60,7 +66,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory, api: str):
     assert archive.exists(), "packaging/build.sh makes the archive"
     group = Machines(
         tmp_path_factory.mktemp("machines") / "m",
-        count=4,
+        count=COUNT,
         archive=archive,
         agent_ttl="6s",
         etcd3=(ETCD or "") if api == "v3" else "",
@@ -82,6 +88,9 @@ def put_examples(machines: Machines, number: int, *, api: str) -> None:
     texts = {path.name: path.read_text() for path in EXAMPLES.glob("*.service")}
     if api == "v3":
         texts["web-announce@.service"] = ANNOUNCE_V3
+        write = f"cat >/usr/local/bin/announce <<'EOF'\n{ANNOUNCE_SCRIPT}EOF"
+        for machine in range(1, COUNT + 1):
+            machines.run(machine, "sh", "-c", write)
     for name, text in texts.items():
         machines.run(number, "sh", "-c", f"cat >/root/{name} <<'EOF'\n{text}EOF")
 
