@@ -19,6 +19,7 @@ from coreos_py.fleet import reconcile
 from coreos_py.fleet.heartbeat import AGENT_PASS_S
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED
 from coreos_py.fleet.reconcile import LOAD, RELOAD, START, STOP, UNLOAD, Actual, Task
+from coreos_py.fleet.recorder import unheard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from coreos_py.fleet.heartbeat import Timings
     from coreos_py.fleet.job import Unit
     from coreos_py.fleet.publisher import Publisher
+    from coreos_py.fleet.recorder import Note
     from coreos_py.fleet.registry import Registry
     from coreos_py.fleet.wakeup import Wakeup
     from coreos_py.systemd.manager import UnitManager
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PARALLEL_TASKS = 16
+_PARALLEL_TASKS = 32
 _UNLOAD_PATIENCE_S = 0.5
 _RUNNING = ("active", "reloading", "activating", "deactivating")
 _RETRY_FIRST_S = 5.0
@@ -62,7 +64,9 @@ class Agent:
         timings: Timings,
         publisher: Publisher,
         wakeup: Wakeup,
+        note: Note = unheard,
     ) -> None:
+        self._note = note
         self._registry = registry
         self._manager = manager
         self._machine_id = machine_id
@@ -71,6 +75,7 @@ class Agent:
         self._wakeup = wakeup
         self._table: dict[str, str] = {}
         self._faults: dict[str, Fault] = {}
+        self._refused: dict[str, str] = {}
         self._adopted = False
         self._unloading: dict[str, asyncio.Task[bool]] = {}
 
@@ -81,16 +86,17 @@ class Agent:
 
     async def run(self) -> None:
         """Reconcile for ever: at once, every few seconds, and when woken."""
+        woken = False
         while True:
             started = time.monotonic()
             try:
-                await self.reconcile()
+                await self.reconcile(from_events=woken)
             except CoreosError as err:
                 log.error("Unable to determine agent's desired state: %s", err)
             spent = time.monotonic() - started
             if spent > AGENT_PASS_S:
                 log.warning("AgentReconciler completed reconciliation in %.3fs", spent)
-            await self._wakeup.wait(AGENT_PASS_S)
+            woken = await self._wakeup.wait(AGENT_PASS_S, busy_s=spent)
 
     async def beat(self) -> None:
         """Renew the heartbeat of every launched unit, for ever."""
@@ -99,26 +105,29 @@ class Agent:
             launched = [name for name, state in self._table.items() if state == LAUNCHED]
             await _each(launched, self._heartbeat)
 
-    async def reconcile(self) -> None:
+    async def reconcile(self, *, from_events: bool = False) -> None:
         """Make one pass. Raises CoreosError, and does nothing, when the registry cannot be read."""
         machine = await self._registry.machine(self._machine_id)
         if machine is None:
             log.error("Failed fetching machine state from Registry: not registered")
             return
-        units = {unit.name: unit for unit in await self._registry.units()}
+        known = await self._registry.units(from_events=from_events)
+        units = {unit.name: unit for unit in known}
         held = await self._manager.units()
         if not self._adopted:
             await self._adopt(held, units)
         desired = reconcile.desired_units(units.values(), machine)
+        self._refuse(desired, reconcile.without_room(desired, machine, held))
         tasks = reconcile.tasks(desired, self._actual(held))
         await self._carry_out(self._due(tasks, desired), desired)
 
-    async def purge(self) -> None:
-        """Unload everything, for a graceful stop."""
+    async def purge(self, *, within_s: float | None = None) -> list[str]:
+        """Unload everything, for a graceful stop; return what takes longer to stop."""
         held = await self._manager.units()
         await self._carry_out(reconcile.purge_tasks(held.keys() - self._unloading.keys()), {})
         if self._unloading:
-            await asyncio.wait(self._unloading.values())
+            await asyncio.wait(self._unloading.values(), timeout=within_s)
+        return sorted(self._unloading)
 
     async def hand_back(self) -> None:
         """Give up the placements of a machine that has left, so that nobody has to wait for it to
@@ -132,6 +141,15 @@ class Agent:
             await self._registry.unschedule(name, self._machine_id)
         except CoreosError as err:
             log.warning("Unit(%s) stays scheduled here: %s", name, err)
+
+    def _refuse(self, desired: dict[str, Unit], reasons: Mapping[str, str]) -> None:
+        """Leave out what the machine has no room for; say so once."""
+        for name, why in reasons.items():
+            del desired[name]
+            if self._refused.get(name) != why:
+                log.warning("Unable to run local unit %s: %s", name, why)
+                self._note("refused", unit=name, machine=self._machine_id, text=why)
+        self._refused = dict(reasons)
 
     # -- what is here
 
@@ -151,7 +169,7 @@ class Agent:
             beating = unit is not None and unit.heartbeat == self._machine_id
             if state.active in _RUNNING or (beating and state.active == "failed"):
                 self._table[name] = LAUNCHED
-                self._publisher.subscribe(name)
+                self._publisher.subscribe(name, is_news=False)
                 await self._heartbeat(name)
                 log.info("Adopted running unit(%s)", name)
         self._adopted = True
@@ -191,6 +209,10 @@ class Agent:
                     if task.type == LOAD:
                         self._table.pop(task.unit, None)
                         failed.add(task.unit)
+        for task in tasks:
+            # Only now: nobody needs to hear of the moment between loading and starting.
+            if task.type == LOAD and task.unit in self._table:
+                self._publisher.subscribe(task.unit)
         for name in {task.unit for task in tasks} - failed - self._unloading.keys():
             self._faults.pop(name, None)
 
@@ -215,6 +237,7 @@ class Agent:
         except CoreosError as err:
             text = 'AgentReconciler task failed: type=%s job=%s reason="%s" err=%s'
             log.warning(text, task.type, name, task.reason, err)
+            self._note("problem", unit=task.unit, machine=self._machine_id, text=str(err))
             self._fault(task.unit, desired)
             return False
         text = 'AgentReconciler completed task: type=%s job=%s reason="%s"'
@@ -233,7 +256,6 @@ class Agent:
         elif task.type == LOAD:
             await self._manager.load(task.unit, desired[task.unit].file)
             self._table[task.unit] = LOADED
-            self._publisher.subscribe(task.unit)
         elif task.type == RELOAD:
             await self._manager.reload_unit_files()
         elif task.type == STOP:
@@ -264,7 +286,7 @@ class Agent:
 
     async def _heartbeat(self, name: str) -> None:
         try:
-            ttl_s = self._timings.agent_ttl_s
+            ttl_s = self._timings.state_ttl_s
             await self._registry.heartbeat(name, self._machine_id, ttl_s=ttl_s)
         except CoreosError as err:
             log.warning("heartbeat of %s was not written: %s", name, err)

@@ -16,8 +16,11 @@ from urllib.parse import parse_qs, unquote
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.fleet import discovery, schema
+from coreos_py.fleet.api_batch import BatchResource
+from coreos_py.fleet.api_extras import READS, WRITES, ExtraResources
 from coreos_py.fleet.api_reply import JSON, SERVER, failure, ok
 from coreos_py.fleet.api_units import StateResource, UnitResource
+from coreos_py.fleet.recorder import Recorder
 from coreos_py.fleet.schema import BadRequest
 from coreos_py.http.server import Pending, Request, Response
 
@@ -44,12 +47,16 @@ class API:
         *,
         token_limit: int,
         metrics: Metrics,
+        recorder: Recorder | None = None,
         journal: JournalResource | None = None,
     ) -> None:
         self._registry = registry
         self._limit = token_limit
         self._metrics = metrics
-        self._units = UnitResource(registry)
+        recorder = recorder or Recorder(registry, "", is_on=False)
+        self._units = UnitResource(registry, note=recorder.note)
+        self._extras = ExtraResources(registry, recorder)
+        self._batch = BatchResource(registry, self._units)
         self._states = StateResource(registry)
         self._journal = journal
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,6 +97,8 @@ class API:
             return failure(404)
         query = parse_qs(request.query, keep_blank_values=True, errors="surrogateescape")
         if not slash:
+            if resource in READS and request.method == "GET":
+                return self._extras.read(resource, query, pending)
             return self._collection(request, resource, query)
         if resource == "units":
             return self._unit(request, item, query)
@@ -103,12 +112,16 @@ class API:
             if request.method != "GET":
                 return failure(405, "only GET supported against this resource")
             return self._journal.get(request, item, query, pending)
+        if resource in WRITES and request.method == "PUT":
+            return self._extras.write(resource, item, request)
         return failure(404)
 
     def _collection(
         self, request: Request, resource: str, query: dict[str, list[str]]
     ) -> Answer | Response:
         method = request.method
+        if resource == "x-batch" and method == "POST":
+            return self._batch.post(request)
         if resource == "discovery":
             if method != "GET":
                 return failure(400, "only HTTP GET supported against this resource")

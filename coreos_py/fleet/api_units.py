@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from coreos_py.base.gojson import quote
 from coreos_py.base.unitfile import UnitFile, UnitNameError, name_info, validate_name
 from coreos_py.fleet import requirements, scheduler, schema
 from coreos_py.fleet.api_reply import empty, failure, ok
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED, current_state, parse_state
+from coreos_py.fleet.recorder import unheard
 from coreos_py.fleet.registry import BadRecord
 from coreos_py.fleet.requirements import RequirementsError
-from coreos_py.fleet.schema import BadRequest, PageToken
+from coreos_py.fleet.schema import BadRequest, PageToken, UnitBody
 
 if TYPE_CHECKING:
-    from coreos_py.fleet.job import Unit
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from coreos_py.fleet.job import Unit, UnitState
+    from coreos_py.fleet.recorder import Note
     from coreos_py.fleet.registry import Registry
     from coreos_py.http.server import Request, Response
 
@@ -31,18 +35,40 @@ NO_UNIT = "unit does not exist"
 # fleetctl 1.0.0's restart asks for "loaded", then waits for "launched" at its first poll 250 ms
 # later: it relies on fleetd being slow and hangs otherwise.
 _ECHO_S = 0.4
+_KEEP_S = 1.0
+
+T = TypeVar("T")
+
+
+class Pages(Generic[T]):
+    """What all pages of one listing are cut from: read for the first one, kept for the others."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+        self._read = read
+        self._kept: tuple[float, T] | None = None
+
+    async def all(self, token: PageToken) -> T:
+        """Return everything, as it was when the listing began if that was just now."""
+        kept, now = self._kept, time.monotonic()
+        if token.page > 1 and kept is not None and now < kept[0] + _KEEP_S:
+            return kept[1]
+        found = await self._read()
+        self._kept = (now, found)
+        return found
 
 
 class UnitResource:
     """/units and /units/NAME."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, note: Note = unheard) -> None:
         self._registry = registry
+        self._note = note
         self._stopping: dict[str, float] = {}
+        self._pages = Pages(self._read_all)
 
     async def list(self, token: PageToken) -> Response:
         """Return one page of all units."""
-        units, states = await asyncio.gather(self._registry.units(), self._registry.states())
+        units, states = await self._pages.all(token)
         items = [
             _entity(
                 unit,
@@ -51,6 +77,9 @@ class UnitResource:
             for unit in units[(token.page - 1) * token.limit : token.page * token.limit]
         ]
         return ok(_page(items, token, total=len(units)))
+
+    async def _read_all(self) -> tuple[Sequence[Unit], Mapping[tuple[str, str], UnitState]]:
+        return await asyncio.gather(self._registry.units(from_events=True), self._registry.states())
 
     async def get(self, name: str, *, fresh: bool = False) -> Response:
         """Return one unit; a global one has no current state.
@@ -78,6 +107,7 @@ class UnitResource:
         """Remove a unit, readable or not."""
         if not await self._registry.destroy_unit(name):
             return failure(404, NO_UNIT)
+        self._note("destroyed", unit=name)
         return empty(204)
 
     async def put(self, request: Request, name: str) -> Response:
@@ -92,13 +122,17 @@ class UnitResource:
         if body.name not in ("", name):
             text = f"name in URL {quote(name)} differs from unit name in request body"
             return failure(400, f"{text} {quote(body.name)}")
+        return await self.write(name, body)
+
+    async def write(self, name: str, body: UnitBody, *, known: Unit | None = None) -> Response:
+        """Do what a PUT asks for; `known` is the unit as it is, if the caller has just read it."""
         try:
             validate_name(name)
         except UnitNameError as err:
             return failure(400, str(err))
         file = UnitFile(body.options)
         try:
-            known = await self._registry.unit(name)
+            known = known or await self._registry.unit(name)
         except BadRecord as err:
             log.error("Failed fetching Unit(%s) from Registry: %s", name, err)
             return failure(500)
@@ -120,6 +154,7 @@ class UnitResource:
             log.error("Failed creating Unit(%s) in Registry: %s", name, err)
             return failure(500)
         await self._registry.create_unit(name, file, target_state=target_state)
+        self._note("submitted", unit=name, text=f"{file.short_hash}, {target_state}")
         return empty(201)
 
     async def _update(self, known: Unit, *, state: str) -> Response:
@@ -136,6 +171,8 @@ class UnitResource:
         if state == LOADED and known.heartbeat and known.heartbeat == known.machine_id:
             self._keep_launched(name)
         await self._registry.set_target_state(name, state)
+        if state != known.target_state:
+            self._note("wanted", unit=name, text=state)
         return empty(204)
 
     def _keep_launched(self, name: str) -> None:
@@ -149,13 +186,19 @@ class StateResource:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._pages = Pages(registry.states)
 
     async def list(self, token: PageToken, *, machine_id: str, name: str) -> Response:
         """Return one page of the published states, by unit and machine."""
+        states: Iterable[UnitState]
+        if not name:
+            states = (await self._pages.all(token)).values()
+        elif "/" in name or name in (".", ".."):
+            states = ()
+        else:
+            states = (await self._registry.states_of(name)).values()
         items = [
-            schema.unit_state(state)
-            for state in (await self._registry.states()).values()
-            if machine_id in ("", state.machine_id) and name in ("", state.name)
+            schema.unit_state(state) for state in states if machine_id in ("", state.machine_id)
         ]
         return ok(schema.page(items, token, key="states"))
 

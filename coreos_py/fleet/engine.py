@@ -15,13 +15,16 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.fleet import metrics as counters
 from coreos_py.fleet import scheduler
 from coreos_py.fleet.model import ENGINE_VERSION, Lease
+from coreos_py.fleet.recorder import unheard
 from coreos_py.fleet.scheduler import SCHEDULE, Decision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from coreos_py.fleet.heartbeat import Contact, Timings
+    from coreos_py.fleet.job import Machine
     from coreos_py.fleet.metrics import Metrics
+    from coreos_py.fleet.recorder import Note
     from coreos_py.fleet.registry import HeldLease, Registry
     from coreos_py.fleet.wakeup import Wakeup
 
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 _PARALLEL_TASKS = 16
 # A lease younger than this part of the interval is not renewed again by an early pass.
 _FRESH = 0.5
+_SWEEP_S = 60.0
 
 
 class Engine:
@@ -44,15 +48,24 @@ class Engine:
         contact: Contact,
         metrics: Metrics,
         wakeup: Wakeup,
+        vacancy: Wakeup | None = None,
+        note: Note = unheard,
     ) -> None:
+        """`wakeup` tells of units and machines, `vacancy` of a lead that is free."""
+        self._note = note
         self._registry = registry
         self._own = Lease(machine_id, ENGINE_VERSION)
         self._timings = timings
         self._contact = contact
         self._metrics = metrics
         self._wakeup = wakeup
+        self._vacancy = vacancy or wakeup
         self._held: HeldLease | None = None
+        self._known: set[str] | None = None  # machines, and units without one, when last seen
+        self._waiting: set[str] = set()
         self._renewed_s = 0.0
+        self._listed: set[str] = set()
+        self._swept_s = 0.0
 
     @property
     def is_leader(self) -> bool:
@@ -61,11 +74,12 @@ class Engine:
 
     async def run(self) -> None:
         """Reconcile for ever: at once, every interval, and when woken."""
+        woken = False
         while True:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._timings.lease_ttl_s):
-                    await self.reconcile()
+                    await self.reconcile(from_events=woken)
             except TimeoutError:
                 log.warning("Engine reconciliation aborted after %gs", self._timings.lease_ttl_s)
             except CoreosError as err:
@@ -73,9 +87,11 @@ class Engine:
             spent = time.monotonic() - started
             if spent > self._timings.engine_interval_s:
                 log.warning("Engine completed reconciliation in %.3fs", spent)
-            await self._wakeup.wait(self._timings.engine_interval_s)
+            # What happens to units is the leader's business, the end of its lease the others'.
+            wakeup = self._wakeup if self.is_leader else self._vacancy
+            woken = await wakeup.wait(self._timings.engine_pass_s, busy_s=spent)
 
-    async def reconcile(self) -> None:
+    async def reconcile(self, *, from_events: bool = False) -> None:
         """Make one pass: version, lease, and, when leading, the plan."""
         if not await self._version_fits():
             return
@@ -83,7 +99,7 @@ class Engine:
         if not self.is_leader:
             return
         (units, orphans), machines = await asyncio.gather(
-            self._registry.units_and_orphans(), self._registry.machines()
+            self._registry.units_and_orphans(from_events=from_events), self._registry.machines()
         )
         await self._bury(orphans)
         trusted = self._contact.absent_means_gone(time.monotonic())
@@ -91,8 +107,40 @@ class Engine:
         for name, reason in plan.unplaced.items():
             log.debug("Unable to schedule Job(%s): %s", name, reason)
             self._metrics.trouble(counters.SCHEDULE)
+        self._observe(machines, plan.unplaced, trusted=trusted)
         await self._carry_out(plan.decisions)
+        if trusted:
+            await self._sweep({machine.id for machine in machines})
         self._metrics.reconciled()
+
+    async def _sweep(self, listed: set[str]) -> None:
+        """Remove what machines that are gone have left: what they said last of their units."""
+        now = time.monotonic()
+        if listed >= self._listed and now < self._swept_s + _SWEEP_S:
+            self._listed = listed
+            return
+        for name, machine_id in await self._registry.states():
+            if machine_id not in listed:
+                await self._registry.forget_state(name, machine_id)
+        self._listed, self._swept_s = listed, now
+
+    def _observe(
+        self, machines: Iterable[Machine], unplaced: Mapping[str, str], *, trusted: bool
+    ) -> None:
+        """Record which machines came and went, and which units wait, since this engine leads."""
+        known, waited = self._known, self._waiting
+        there = {machine.id for machine in machines}
+        self._known, self._waiting = there, set(unplaced)
+        if known is None:
+            return
+        if not trusted:
+            there |= known  # etcd was away: who is missing may only be late
+        for machine_id in sorted(there - known):
+            self._note("joined", machine=machine_id)
+        for machine_id in sorted(known - there):
+            self._note("lost", machine=machine_id)
+        for name in sorted(self._waiting - waited):
+            self._note("waiting", unit=name, text=unplaced[name])
 
     async def _bury(self, orphans: Mapping[str, str]) -> None:
         """Remove placements that an engine wrote just after their unit was destroyed."""
@@ -151,7 +199,7 @@ class Engine:
 
     async def _renewed(self, held: HeldLease) -> HeldLease | None:
         now = time.monotonic()
-        if now - self._renewed_s < self._timings.engine_interval_s * _FRESH:
+        if now - self._renewed_s < self._timings.engine_pass_s * _FRESH:
             return held
         try:
             ttl_s = self._timings.lease_ttl_s
@@ -198,7 +246,9 @@ class Engine:
 
     def _begin(self, now: float) -> None:
         self._renewed_s = now
+        self._known, self._waiting = None, set()
         self._metrics.leader_since(time.time())
+        self._note("leading", machine=self._own.machine_id)
 
     # -- the plan
 
@@ -235,6 +285,8 @@ class Engine:
             self._metrics.task(step.type, failed=True)
             return False
         self._metrics.task(step.type, failed=False)
+        kind = "scheduled" if step.type == SCHEDULE else "unscheduled"
+        self._note(kind, unit=step.unit, machine=step.machine_id, text=step.reason)
         if step.type != SCHEDULE:
             away = step.reason.endswith(scheduler.WENT_AWAY)
             self._metrics.trouble(counters.MACHINE_AWAY if away else counters.RUN)

@@ -15,34 +15,47 @@ from typing import TYPE_CHECKING
 from coreos_py.base.errors import CoreosError
 from coreos_py.fleet.heartbeat import STATE_POLL_S
 from coreos_py.fleet.job import UnitState
+from coreos_py.fleet.recorder import unheard
 from coreos_py.fleet.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from coreos_py.fleet.heartbeat import Timings
+    from coreos_py.fleet.recorder import Note
     from coreos_py.fleet.registry import Registry
     from coreos_py.systemd.manager import UnitManager
 
 log = logging.getLogger(__name__)
 
-_WRITERS = 5
+# What a unit comes to rest in.
+_RESTS = ("active", "inactive", "failed")
+_WRITERS = 16
 
 
 class Publisher:
     """The states of one machine's units, as the registry was told last."""
 
     def __init__(
-        self, registry: Registry, manager: UnitManager, machine_id: str, *, timings: Timings
+        self,
+        registry: Registry,
+        manager: UnitManager,
+        machine_id: str,
+        *,
+        timings: Timings,
+        note: Note = unheard,
     ) -> None:
+        self._note = note
         self._registry = registry
         self._manager = manager
         self._machine_id = machine_id
         self._timings = timings
         self._subscribed: dict[str, None] = {}
+        self._told: dict[str, str] = {}
         self._published: dict[str, tuple[UnitState, float]] = {}
         self._refused: set[str] = set()
         self._wakeup = Wakeup()
+        self._hinted: set[str] = set()
 
     @property
     def subscribed(self) -> list[str]:
@@ -54,33 +67,49 @@ class Publisher:
         """What was written last, by unit."""
         return {name: state for name, (state, _) in sorted(self._published.items())}
 
-    def subscribe(self, name: str) -> None:
-        """Publish the unit's state from now on."""
+    def subscribe(self, name: str, *, is_news: bool = True) -> None:
+        """Publish the unit's state from now on; it is no news when it ran before this fleetd."""
         self._subscribed[name] = None
-        self._wakeup.set()
+        if not is_news:
+            self._told.setdefault(name, "active")
+        self.hint(name)
 
     def unsubscribe(self, name: str) -> None:
         """Withdraw the unit's state."""
         self._subscribed.pop(name, None)
+        self._hinted.discard(name)
         self._wakeup.set()
 
     def hint(self, name: str) -> None:
         """Look again now: the unit's state may have changed ("": any unit's)."""
-        if not name or name in self._subscribed:
+        if not name:
+            self._hinted.update(self._subscribed)
+        elif name in self._subscribed:
+            self._hinted.add(name)
+        if self._hinted:
             self._wakeup.set()
 
     async def run(self) -> None:
-        """Publish for ever."""
+        """Publish for ever: what was hinted at when woken, now and then all."""
+        polled_s = 0.0
         while True:
+            started_s = time.monotonic()
+            is_poll = started_s >= polled_s + STATE_POLL_S
             try:
-                await self.round()
+                await self.round(None if is_poll else self._hinted.copy())
             except CoreosError as err:
                 log.error("Failed fetching unit states: %s", err)
-            await self._wakeup.wait(STATE_POLL_S)
+            if is_poll:
+                polled_s = started_s
+            now_s = time.monotonic()
+            rest_s = max(polled_s + STATE_POLL_S - now_s, 0.0)
+            await self._wakeup.wait(rest_s, busy_s=now_s - started_s)
 
-    async def round(self) -> None:
-        """Ask the manager once, write what is due."""
-        current = await self._manager.states(list(self._subscribed))
+    async def round(self, names: Iterable[str] | None = None) -> None:
+        """Ask the manager once, for all units or for these; write what is due."""
+        asked = list(self._subscribed if names is None else names)
+        self._hinted.difference_update(asked)
+        current = await self._manager.states(asked) if asked else {}
         now = time.monotonic()
         due = []
         for name, found in current.items():
@@ -92,6 +121,7 @@ class Publisher:
             )
             if state != last or now - written_s >= self._timings.publish_s:
                 due.append(state)
+                self._tell(state)
         gone = [s for name, (s, _) in self._published.items() if name not in self._subscribed]
         limit = asyncio.Semaphore(_WRITERS)
         async with asyncio.TaskGroup() as group:
@@ -105,6 +135,16 @@ class Publisher:
         self._subscribed.clear()
         await self.round()
 
+    def _tell(self, state: UnitState) -> None:
+        """Record what a unit came to; what it passes through on the way is no event."""
+        told = self._told.get(state.name, "inactive")
+        is_retrying = state.sub == "auto-restart"
+        if state.active == told or not (state.active in _RESTS or is_retrying):
+            return
+        self._told[state.name] = state.active
+        text = f"{state.active} ({state.sub})"
+        self._note("state", unit=state.name, machine=self._machine_id, text=text)
+
     async def _write(self, state: UnitState, limit: asyncio.Semaphore) -> None:
         if not state.hash:
             if state.name not in self._refused:
@@ -113,7 +153,7 @@ class Publisher:
             return
         async with limit:
             try:
-                await self._registry.save_state(state, ttl_s=self._timings.agent_ttl_s)
+                await self._registry.save_state(state, ttl_s=self._timings.state_ttl_s)
             except CoreosError as err:
                 log.warning("Failed to push UnitState(%s): %s", state.name, err)
                 return

@@ -181,7 +181,11 @@ def _entity(**fields: object) -> str:
 
 def read_unit(body: bytes) -> UnitBody:
     """Read the body of PUT /units/NAME; BadRequest with the decoder's complaint."""
-    found = _decode(body)
+    return unit_body(decode(body))
+
+
+def unit_body(found: Any) -> UnitBody:
+    """Read a decoded Unit; BadRequest where it is not one."""
     if found is None:
         found = {}
     if not isinstance(found, dict):
@@ -199,7 +203,7 @@ def read_unit(body: bytes) -> UnitBody:
 
 def read_metadata_ops(body: bytes) -> list[MetadataOp]:
     """Read the body of PATCH /machines, all of it checked before any of it counts."""
-    found = _decode(body)
+    found = decode(body)
     if found is None:
         return []
     if not isinstance(found, list):
@@ -233,7 +237,7 @@ def _refuse(name: str) -> bool:
     raise ValueError(f"{name} holds something that is not an object")
 
 
-def _decode(body: bytes) -> Any:
+def decode(body: bytes) -> Any:
     """Decode the first JSON value of the body, as Go's Decoder does; what follows is ignored."""
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,10 +39,14 @@ _ROOT = "/org/freedesktop/systemd1"
 _NO_SUCH_UNIT = ("org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.LoadFailed")
 _UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 _CALL_TIMEOUT_S = 30.0
+# A bus refuses a 129th call while 128 wait for their answers.
+_CALLS_MAX = 64
 _SUBSCRIBE_TIMEOUT_S = 5.0
 _RELOAD_TIMEOUT_S = 120.0
 STOP_WAIT_S = 100.0  # systemd's own stop time-out is 90 s by default
 _STOP_POLL_S = 0.5
+# From this version on systemd notices new files in its directories without being told.
+_FINDS_NEW_FILES = 250
 _RECONNECT_FIRST_S = 0.25
 _RECONNECT_LONGEST_S = 10.0
 _DOWN = ("inactive", "failed")
@@ -71,10 +76,13 @@ class DBusManager:
         self._address = address
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
+        self._calling = asyncio.Semaphore(_CALLS_MAX)
         self._keeper: asyncio.Task[None] | None = None
         self._reload_now: asyncio.Task[None] | None = None
         self._reload_next: asyncio.Task[None] | None = None
         self._linking: _Batch | None = None
+        self._finds_new_files = False
+        self._reload_is_due = False
         self._lists_by_name = True
         self._hashes: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._hints: list[ChangeHint] = []
@@ -105,6 +113,8 @@ class DBusManager:
     async def load(self, name: str, unit: UnitFile) -> None:
         """Write the unit's file and link it; enable it where [Install] has options."""
         path = self._path(name)
+        if unit.has_section("Install") or not await self._is_unknown(name):
+            self._reload_is_due = True
         text = unit.serialise().encode("utf-8", "surrogateescape")
         try:
             files.replace_file(path, text, mode=0o644)
@@ -119,6 +129,9 @@ class DBusManager:
         runs = not _is_template(name)
         if runs:
             await self._stop_and_wait(name)
+        unit = files.read_unit(self._path(name))
+        if unit is None or unit.has_section("Install"):
+            self._reload_is_due = True
         try:
             await self._call(name, "DisableUnitFiles", "asb", [name], True)
             if runs:
@@ -126,6 +139,9 @@ class DBusManager:
         finally:
             files.remove_file(self._path(name))
             self._hashes.pop(name, None)
+
+    async def abandon(self) -> None:
+        """Nothing to do: systemd goes on stopping what it was told to stop."""
 
     async def start(self, name: str) -> None:
         """Queue a start job."""
@@ -136,7 +152,13 @@ class DBusManager:
         await self._tolerant(name, "StopUnit", "ss", name, "replace")
 
     async def reload_unit_files(self) -> None:
-        """Make systemd read unit files again; whoever asks during a reload shares the next one."""
+        """Make systemd read unit files again; whoever asks during a reload shares the next one.
+
+        Where only files of units came and went that systemd does not hold there is no need to: it
+        reads such a file when the unit is started, and a reload costs it more than a start.
+        """
+        if self._finds_new_files and not self._reload_is_due:
+            return
         if self._reload_next is None:
             self._reload_next = asyncio.create_task(self._reload(self._reload_now))
         await asyncio.shield(self._reload_next)
@@ -176,9 +198,10 @@ class DBusManager:
             for attempt in (1, 2):
                 connection = await self._connected()
                 try:
-                    return await connection.call(
-                        address, member, signature, *body, timeout_s=timeout_s
-                    )
+                    async with self._calling:
+                        return await connection.call(
+                            address, member, signature, *body, timeout_s=timeout_s
+                        )
                 except Unavailable:
                     if attempt == 2 or not connection.lost.done():
                         raise
@@ -195,6 +218,16 @@ class DBusManager:
         except SystemdError as error:
             if error.name not in _NO_SUCH_UNIT:
                 raise
+
+    async def _is_unknown(self, name: str) -> bool:
+        """Whether systemd holds nothing of that name, and so will read its file when it must."""
+        if not self._finds_new_files:
+            return False
+        try:
+            await self._call(name, "GetUnit", "s", name)
+        except SystemdError as error:
+            return error.name == _NO_SUCH_UNIT[0]
+        return False
 
     async def _link(self, name: str, path: str) -> None:
         """Link a unit file; those asked for at the same time go in one call."""
@@ -235,8 +268,12 @@ class DBusManager:
         if before is not None:
             await asyncio.gather(before, return_exceptions=True)
         self._reload_now, self._reload_next = self._reload_next, None
+        self._reload_is_due = False
         try:
             await self._call("", "Reload", "", timeout_s=_RELOAD_TIMEOUT_S)
+        except BaseException:
+            self._reload_is_due = True
+            raise
         finally:
             self._reload_now = None
 
@@ -322,6 +359,7 @@ class DBusManager:
         connection = await bus.connect(address, self._signalled, is_bus=is_bus)
         try:
             await self._subscribe(connection, matches=_MATCHES if is_bus else ())
+            self._finds_new_files = await _version(connection) >= _FINDS_NEW_FILES
         except BaseException:
             await connection.close()
             raise
@@ -387,6 +425,19 @@ class DBusManager:
             unit = files.read_unit(path)
             known = self._hashes[name] = (stamp, unit.hash if unit is not None else "")
         return known[1]
+
+
+async def _version(connection: Connection) -> int:
+    """systemd's version, 0 when it does not say."""
+    properties = DBusAddress(_ROOT, _NAME, "org.freedesktop.DBus.Properties")
+    try:
+        (value,) = await connection.call(
+            properties, "Get", "ss", MANAGER, "Version", timeout_s=_SUBSCRIBE_TIMEOUT_S
+        )
+    except DBusError:
+        return 0
+    digits = re.match(r"\d+", str(value[1]))
+    return int(digits.group()) if digits else 0
 
 
 def _is_template(name: str) -> bool:

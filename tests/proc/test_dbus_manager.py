@@ -16,7 +16,7 @@ from coreos_py.systemd import dbus_connection, dbus_manager
 from coreos_py.systemd.dbus_manager import DBusManager, escape_path, unescape_path
 from coreos_py.systemd.manager import NOT_FOUND, UnitManagerError
 from tests.support.embedded import eventually_true
-from tests.support.fake_systemd import FakeSystemd
+from tests.support.fake_systemd import FakeSystemd, Refused
 
 pytestmark = [
     pytest.mark.proc,
@@ -123,6 +123,58 @@ def test_the_life_of_a_unit(tmp_path):
             "DisableUnitFiles",
             "ResetFailedUnit",
         ]
+
+    scenario(tmp_path, steps)
+
+
+def test_what_systemd_does_not_hold_needs_no_reload(tmp_path):
+    async def run():
+        bus, fake = Bus(tmp_path), FakeSystemd()
+        fake.version = "252.39-1~deb12u1"
+        await bus.start()
+        try:
+            async with fake.on_bus(bus.address):
+                manager = DBusManager(str(tmp_path / "units"), address=bus.address)
+                await manager.open()
+                await asyncio.gather(*(manager.load(f"{n}.service", SLEEP) for n in range(9)))
+                await manager.reload_unit_files()
+                await manager.start("1.service")
+                # All were linked in one call.
+                assert members(fake) == ["GetUnit"] * 9 + ["LinkUnitFiles", "StartUnit"]
+                # systemd holds the old text of this one, and that one changes others.
+                for name, unit in (("1.service", SLEEP), ("i.service", INSTALL)):
+                    before = fake.reloading
+                    await manager.load(name, unit)
+                    await manager.reload_unit_files()
+                    await manager.reload_unit_files()
+                    assert fake.reloading == before + 1
+                await manager.close()
+        finally:
+            await bus.stop()
+
+    asyncio.run(run())
+
+
+def test_one_file_that_cannot_be_linked_does_not_spoil_the_others(tmp_path):
+    async def steps(manager, fake):
+        link = fake.do_LinkUnitFiles
+
+        async def picky(fields, paths, runtime, force):
+            if any("odd" in path for path in paths):
+                raise Refused("org.freedesktop.DBus.Error.InvalidArgs", "odd")
+            return await link(fields, paths, runtime, force)
+
+        fake.do_LinkUnitFiles = picky
+        names = ("a.service", "odd.service", "c.service")
+        done = await asyncio.gather(
+            *(manager.load(name, SLEEP) for name in names), return_exceptions=True
+        )
+        assert [str(found) for found in done] == [
+            "None",
+            "systemd refused LinkUnitFiles: odd",
+            "None",
+        ]
+        assert sorted(fake.files) == ["a.service", "c.service"]
 
     scenario(tmp_path, steps)
 

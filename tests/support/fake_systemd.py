@@ -2,7 +2,7 @@
 
 It keeps units in memory and behaves as systemd 252 does where fleet once stumbled: ResetFailedUnit
 of a stopped unit answers "not loaded", one bad name spoils ListUnitsByNames, and a unit that is
-started before Reload is not found. `errors`, `delays_s`, `gates` and `calls` let a test steer it.
+started before Reload is not found, unless `version` is new enough. `errors`, `delays_s`, `gates` and `calls` let a test steer it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Refused(Exception):
 
 class FakeSystemd:
     def __init__(self):
+        self.version = "249.11"
         self.files = {}
         self.enabled = set()
         self.known = {}
@@ -107,7 +108,8 @@ class FakeSystemd:
     async def _answer(self, message):
         fields = message.header.fields
         member = fields[HeaderFields.member]
-        self.calls.append((member, *message.body))
+        if member != "Get":
+            self.calls.append((member, *message.body))
         try:
             await asyncio.sleep(self.delays_s.get(member, 0))
             if member in self.gates:
@@ -129,6 +131,15 @@ class FakeSystemd:
 
     async def do_Hello(self, fields):
         raise Refused("org.freedesktop.DBus.Error.UnknownMethod", "this is no bus")
+
+    async def do_Get(self, fields, interface, name):
+        assert (interface, name) == (MANAGER, "Version")
+        return "v", (("s", self.version),)
+
+    async def do_GetUnit(self, fields, name):
+        if name not in self.known:
+            raise Refused(NO_SUCH_UNIT, f"Unit {name} not loaded.")
+        return "o", (f"{ROOT}/unit/x",)
 
     async def do_LinkUnitFiles(self, fields, paths, runtime, force):
         assert runtime
@@ -166,6 +177,8 @@ class FakeSystemd:
 
     async def do_StartUnit(self, fields, name, mode):
         assert mode == "replace"
+        if int(self.version[:3]) >= 250 and name in self.files:
+            self.known.setdefault(name, self.files[name])
         if name not in self.known:
             raise Refused(NO_SUCH_UNIT, f"Unit {name} not found.")
         self.running[name] = "active"

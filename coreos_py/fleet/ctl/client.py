@@ -16,13 +16,16 @@ from coreos_py.http.url import Endpoint, escape_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from coreos_py.http.client import ReplyStream
     from coreos_py.http.reply import Reply
 
 REQUEST_TIMEOUT_S = 60.0
+# Fewer changes than this go one by one, and this many at most in one request.
+_BATCH_MIN = 5
+_BATCH = 100
 
 
 class APIError(Exception):
@@ -79,8 +82,8 @@ class UnitState:
         self.hash: str = data.get("hash", "")
 
 
-class Journal:
-    """A unit's output as it arrives, one object per line; close it."""
+class Lines:
+    """An answer as it arrives, one object per line; close it."""
 
     def __init__(self, reply: ReplyStream) -> None:
         self._reply = reply
@@ -94,7 +97,7 @@ class Journal:
                 for line in lines:
                     yield json.loads(line)
         except TransportError as err:
-            raise APIError(f"the journal broke off: {err}") from None
+            raise APIError(f"the answer broke off: {err}") from None
         self._is_read = True  # the client has the connection back
 
     def close(self) -> None:
@@ -103,8 +106,29 @@ class Journal:
             self._reply.close()
 
 
+class Change:
+    """One change of a unit: its text, what is wanted of it, or its removal."""
+
+    __slots__ = ("file", "is_removal", "name", "state")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        file: UnitFile | None = None,
+        state: str = "",
+        is_removal: bool = False,
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.state = state
+        self.is_removal = is_removal
+
+
 class Client:
     """The resources of one fleetd."""
+
+    _has_batch = True
 
     def __init__(self, endpoint: Endpoint, *, http: HTTPClient, shown_host: str) -> None:
         self._endpoint = endpoint
@@ -146,13 +170,11 @@ class Client:
         found = self._entity(f"x-explain/{escape_query(name)}") or {}
         return {item["id"]: item["reason"] for item in found.get("machines") or ()}
 
-    def create(self, name: str, file: UnitFile) -> None:
-        """Submit a unit."""
-        options = [
-            {"name": key, "section": section, "value": value}
-            for section, key, value in file.options
-        ]
-        self._put(name, {"name": name, "options": options})
+    def create(self, name: str, file: UnitFile, *, target_state: str = "") -> None:
+        """Submit a unit, or give one another text; without a state it becomes inactive."""
+        options = _options(file)
+        state = {"desiredState": target_state} if target_state else {}
+        self._put(name, {**state, "name": name, "options": options})
 
     def set_target_state(self, name: str, state: str) -> None:
         """Say what is wanted of a unit."""
@@ -162,10 +184,84 @@ class Client:
         """Remove a unit."""
         self._ask("DELETE", f"units/{escape_query(name)}", "")
 
-    def journal(self, name: str, *, machine_id: str, lines: int, follow: bool) -> Journal | None:
+    def journal(self, name: str, *, machine_id: str, lines: int, follow: bool) -> Lines | None:
         """Return a unit's output line by line; None when this fleetd cannot serve it."""
         query = f"&lines={lines}&follow={'true' if follow else 'false'}&machine={machine_id}"
-        target = f"{self._base}x-journal/{escape_query(name)}?alt=json{query}"
+        return self._lines(f"x-journal/{escape_query(name)}", query)
+
+    def change(self, changes: Sequence[Change]) -> Iterator[APIError | None]:
+        """Make many changes; yield for each, in order, what was wrong with it.
+
+        Our fleetd takes a hundred in one request and makes them side by side.
+        """
+        at = 0
+        while len(changes) - at >= _BATCH_MIN and self._has_batch:
+            some = changes[at : at + _BATCH]
+            results = self._batch(some)
+            if results is None:
+                self._has_batch = False
+                break
+            yield from results
+            at += len(some)
+        for change in changes[at:]:
+            yield self._change(change)
+
+    def _change(self, change: Change) -> APIError | None:
+        try:
+            if change.is_removal:
+                self.destroy(change.name)
+            elif change.file is not None:
+                self.create(change.name, change.file)
+            else:
+                self.set_target_state(change.name, change.state)
+        except APIError as err:
+            return err
+        return None
+
+    def _batch(self, changes: Sequence[Change]) -> list[APIError | None] | None:
+        operations = [_operation(change) for change in changes]
+        data = gojson.dumps({"operations": operations}).encode("utf-8", "replace")
+        try:
+            reply = self._ask("POST", "x-batch", "", body=data)
+        except APIError as err:
+            if err.status in (404, 405, 413):
+                return None
+            return [err] * len(changes)
+        results = json.loads(reply.body)["results"]
+        return [_problem(result["code"], result.get("message", "")) for result in results]
+
+    # -- what fleetd 1.0.0 does not have
+
+    def machine_rows(self) -> list[dict[str, Any]] | None:
+        """Return the machines with state and reservations; None from fleetd 1.0.0."""
+        found = self._entity("x-machines")
+        return None if found is None else list(found.get("machines") or ())
+
+    def reasons(self) -> dict[str, str]:
+        """Return why units that want a machine have none; nothing from fleetd 1.0.0."""
+        found = self._entity("x-reasons") or {}
+        return {item["name"]: item["reason"] for item in found.get("units") or ()}
+
+    def set_cordon(self, machine_id: str, *, cordoned: bool) -> None:
+        """Keep new units off a machine, or let them come again."""
+        self._extra_put(f"x-cordon/{escape_query(machine_id)}", {"cordoned": cordoned})
+
+    def move(self, name: str, source: str, target: str) -> None:
+        """Give a placed unit to another machine; APIError 409 when that cannot be."""
+        self._extra_put(f"x-target/{escape_query(name)}", {"from": source, "to": target})
+
+    def events(self, *, unit: str = "", machine: str = "", follow: bool = False) -> Lines | None:
+        """Return what happened, and with `follow` what will; None from fleetd 1.0.0."""
+        query = f"&unit={escape_query(unit)}&machine={escape_query(machine)}"
+        return self._lines("x-events", query + ("&follow=true" if follow else ""))
+
+    def _extra_put(self, path: str, body: dict[str, Any]) -> None:
+        self._ask("PUT", path, "", body=gojson.dumps(body).encode("utf-8", "replace"))
+
+    # -- requests
+
+    def _lines(self, path: str, query: str) -> Lines | None:
+        target = f"{self._base}{path}?alt=json{query}"
         try:
             reply = self._http.stream(
                 "GET", self._endpoint, target, header_deadline=monotonic() + REQUEST_TIMEOUT_S
@@ -175,9 +271,7 @@ class Client:
         if reply.status != 200:
             reply.close()
             return None
-        return Journal(reply)
-
-    # -- requests
+        return Lines(reply)
 
     def _pages(self, path: str, key: str, query: str = "") -> Iterator[dict[str, Any]]:
         token = ""
@@ -233,6 +327,29 @@ class Client:
 
     def _failed(self, method: str, target: str, err: TransportError) -> str:
         return f'{method.capitalize()} "{self._shown}{target}": {err}'
+
+
+def _options(file: UnitFile) -> list[dict[str, str]]:
+    return [
+        {"name": key, "section": section, "value": value} for section, key, value in file.options
+    ]
+
+
+def _operation(change: Change) -> dict[str, Any]:
+    if change.is_removal:
+        return {"method": "DELETE", "name": change.name}
+    body: dict[str, Any] = {"name": change.name}
+    if change.file is not None:
+        body["options"] = _options(change.file)
+    if change.state:
+        body["desiredState"] = change.state
+    return {"method": "PUT", "name": change.name, "body": body}
+
+
+def _problem(status: int, message: str) -> APIError | None:
+    if 200 <= status < 300:
+        return None
+    return APIError(f"googleapi: Error {status}: {message}", status=status)
 
 
 def _refused(reply: Reply) -> APIError:

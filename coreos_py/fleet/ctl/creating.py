@@ -11,7 +11,7 @@ import os
 from coreos_py.base import unitfile
 from coreos_py.base.unitfile import UnitFileError, UnitNameError, name_info, validate_name
 from coreos_py.fleet import requirements
-from coreos_py.fleet.ctl.client import APIError
+from coreos_py.fleet.ctl.client import APIError, Change
 from coreos_py.fleet.ctl.session import base_name, complain, out, unit_name, with_type
 from coreos_py.fleet.ctl.waiting import FOREVER, wait_for_state
 from coreos_py.fleet.requirements import RequirementsError
@@ -38,13 +38,7 @@ def create_units(session: Session) -> bool:
     """Create what is missing and wait until it is there; False, with a message, on failure."""
     created: list[str] = []
     try:
-        known = _known_units(session)
-        for argument in map(with_type, session.args):
-            name = unit_name(argument)
-            if name in created or not _must_create(session, argument, known.get(name)):
-                continue
-            _create(session, name, _find_text(session, argument, name))
-            created.append(name)
+        _create_missing(session, _known_units(session), created)
     except CreationError as err:
         complain(f"Error creating units: {err}")
         return False
@@ -55,6 +49,24 @@ def create_units(session: Session) -> bool:
     if failures:
         complain("Error creating units: One or more errors creating units")
     return not failures
+
+
+def _create_missing(session: Session, known: dict[str, Unit], created: list[str]) -> None:
+    """Create, and tell in `created`, what is not there; all texts are looked at first."""
+    found: dict[str, UnitFile] = {}
+    try:
+        for argument in map(with_type, session.args):
+            name = unit_name(argument)
+            if name in found or not _must_create(session, argument, known.get(name)):
+                continue
+            file = _find_text(session, argument, name)
+            _check(session, name, file)
+            found[name] = file
+            info = name_info(name)
+            if info is not None and info.is_template:  # the next may be an instance of it
+                _create(session, found, created)
+    finally:
+        _create(session, found, created)
 
 
 def _known_units(session: Session) -> dict[str, Unit]:
@@ -93,7 +105,7 @@ def _must_create(session: Session, argument: str, known: Unit | None) -> bool:
 def _differs_locally(session: Session, path: str, known: Unit, *, is_replacing: bool) -> bool:
     """Compare with the file of that path, or else with the template beside it."""
     try:
-        differs = _read(path) != known.file
+        differs = read_unit_file(path) != known.file
     except CreationError:
         info = name_info(base_name(path))
         if info is None:
@@ -102,7 +114,7 @@ def _differs_locally(session: Session, path: str, known: Unit, *, is_replacing: 
         if not info.is_instance:
             text = f"error Unit {path} does not seem to be a template unit"
             raise CreationError(text) from None
-        differs = _read(_beside(path, info.template)) != known.file
+        differs = read_unit_file(beside(path, info.template)) != known.file
         kind = "local template unit file"
     else:
         kind = "local unit file"
@@ -117,7 +129,7 @@ def _differs_locally(session: Session, path: str, known: Unit, *, is_replacing: 
 def _find_text(session: Session, path: str, name: str) -> UnitFile:
     if os.path.exists(path):
         try:
-            return _read(path)
+            return read_unit_file(path)
         except CreationError as err:
             raise CreationError(f"failed getting Unit({path}) from file: {err}") from None
     info = name_info(name)
@@ -142,18 +154,28 @@ def _find_template(session: Session, path: str, info: NameInfo) -> UnitFile:
         except CreationError as err:
             session.debug(f"template {template} is not compared: {err}")
         return known.file
-    beside = _beside(path, template)
-    if not os.path.exists(beside):
+    neighbour = beside(path, template)
+    if not os.path.exists(neighbour):
         text = f"unable to find template Unit({template}) in Registry or on filesystem"
         raise CreationError(text)
     try:
-        return _read(beside)
+        return read_unit_file(neighbour)
     except CreationError as err:
         text = f"unable to load template Unit({template}) from file: {err}"
         raise CreationError(text) from None
 
 
-def _create(session: Session, name: str, file: UnitFile) -> None:
+def _create(session: Session, found: dict[str, UnitFile], created: list[str]) -> None:
+    """Create those of the units that are not in `created` yet."""
+    changes = [Change(name, file=file) for name, file in found.items() if name not in created]
+    for change, problem in zip(changes, session.client.change(changes), strict=True):
+        if problem is not None:
+            raise CreationError(f"failed creating unit {change.name}: {problem}")
+        session.debug(f"Created Unit({change.name}) in Registry")
+        created.append(change.name)
+
+
+def _check(session: Session, name: str, file: UnitFile) -> None:
     try:
         validate_name(name)
         requirements.check(file.options)
@@ -161,19 +183,16 @@ def _create(session: Session, name: str, file: UnitFile) -> None:
         raise CreationError(str(err)) from None
     for key in requirements.parse(name, file.options).unknown:
         session.warn(f'Unit {name}: unrecognized requirement in [X-Fleet] section: "{key}"')
-    try:
-        session.client.create(name, file)
-    except APIError as err:
-        raise CreationError(f"failed creating unit {name}: {err}") from None
-    session.debug(f"Created Unit({name}) in Registry")
 
 
-def _beside(path: str, name: str) -> str:
+def beside(path: str, name: str) -> str:
+    """Return the path of another file in the same folder."""
     folder = path.rpartition("/")[0]
     return f"{folder}/{name}" if folder else ("/" + name if path.startswith("/") else name)
 
 
-def _read(path: str) -> UnitFile:
+def read_unit_file(path: str) -> UnitFile:
+    """Read a unit file; CreationError says why it cannot be."""
     try:
         with open(path, "rb") as file:
             return unitfile.parse(file.read())

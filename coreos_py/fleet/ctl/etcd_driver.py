@@ -12,23 +12,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcdclient.errors import ClusterUnavailable
 from coreos_py.etcdclient.keys import check_api, open_keys
-from coreos_py.fleet.ctl.client import APIError, Client, Journal
+from coreos_py.fleet.api_extras import Refused, machine_rows, move_unit
+from coreos_py.fleet.ctl.client import APIError, Client, Lines
 from coreos_py.fleet.ctl.client import Machine as ShownMachine
 from coreos_py.fleet.ctl.client import Unit as ShownUnit
 from coreos_py.fleet.ctl.client import UnitState as ShownState
 from coreos_py.fleet.ctl.program import DEFAULT_ENDPOINT, DEFAULT_ETCD
 from coreos_py.fleet.ctl.session import Fatal, tls_context
+from coreos_py.fleet.events import is_wanted, to_data
 from coreos_py.fleet.job import INACTIVE, current_state, parse_state
+from coreos_py.fleet.recorder import follow_events, read_events
 from coreos_py.fleet.registry import Registry
-from coreos_py.fleet.scheduler import explain
+from coreos_py.fleet.scheduler import explain, reasons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
     from coreos_py.base.unitfile import UnitFile
     from coreos_py.cli.settings import Values
     from coreos_py.etcdclient.keys import AsyncKeys
-    from coreos_py.fleet.job import Unit, UnitState
+    from coreos_py.fleet.events import Event
+    from coreos_py.fleet.job import Machine, Unit, UnitState
 
 T = TypeVar("T")
 
@@ -61,6 +65,8 @@ def make_etcd_client(settings: Values) -> EtcdDriver:
 
 class EtcdDriver(Client):
     """The registry behind the API client's methods."""
+
+    _has_batch = False
 
     def __init__(self, make: Callable[[], AsyncKeys], prefix: str) -> None:
         self._runner = asyncio.Runner()
@@ -130,9 +136,10 @@ class EtcdDriver(Client):
 
         return self._run(read())
 
-    def create(self, name: str, file: UnitFile) -> None:
-        """Submit a unit."""
-        self._run(self._registry.create_unit(name, file, target_state=INACTIVE))
+    def create(self, name: str, file: UnitFile, *, target_state: str = "") -> None:
+        """Submit a unit, or give one another text; without a state it becomes inactive."""
+        state = parse_state(target_state or INACTIVE)
+        self._run(self._registry.create_unit(name, file, target_state=state))
 
     def set_target_state(self, name: str, state: str) -> None:
         """Say what is wanted of a unit."""
@@ -143,7 +150,7 @@ class EtcdDriver(Client):
         if not self._run(self._registry.destroy_unit(name)):
             raise APIError("job does not exist", status=404)
 
-    def journal(self, name: str, *, machine_id: str, lines: int, follow: bool) -> Journal | None:
+    def journal(self, name: str, *, machine_id: str, lines: int, follow: bool) -> Lines | None:
         """Journals are not in etcd, but the address of the fleetd that has them is."""
         from coreos_py.http.client import HTTPClient
         from coreos_py.http.url import parse_endpoint
@@ -155,6 +162,47 @@ class EtcdDriver(Client):
         client = Client(endpoint, http=HTTPClient(), shown_host=endpoint.authority)
         return client.journal(name, machine_id=machine_id, lines=lines, follow=follow)
 
+    def machine_rows(self) -> list[dict[str, Any]]:
+        """Return the machines with state and reservations."""
+        return machine_rows(*self._run(self._everything()))
+
+    def reasons(self) -> dict[str, str]:
+        """Return why units that want a machine have none."""
+        return reasons(*self._run(self._everything()))
+
+    def set_cordon(self, machine_id: str, *, cordoned: bool) -> None:
+        """Keep new units off a machine, or let them come again."""
+        if cordoned:
+            self._run(self._registry.cordon(machine_id))
+        else:
+            self._run(self._registry.uncordon(machine_id))
+
+    def move(self, name: str, source: str, target: str) -> None:
+        """Give a placed unit to another machine; APIError 409 when that cannot be."""
+        try:
+            self._run(move_unit(self._registry, name, source, target))
+        except Refused as err:
+            raise APIError(str(err), status=409) from None
+
+    def events(self, *, unit: str = "", machine: str = "", follow: bool = False) -> StoredEvents:
+        """Return what happened, and with `follow` what will."""
+
+        def wanted(found: list[Event]) -> list[dict[str, Any]]:
+            return [to_data(e) for e in found if is_wanted(e, unit=unit, machine=machine)]
+
+        def read() -> Iterator[dict[str, Any]]:
+            if not follow:
+                yield from wanted(self._run(read_events(self._registry)))
+                return
+            stream = follow_events(self._registry)
+            while True:
+                yield from wanted(self._run(_next(stream)))
+
+        return StoredEvents(read())
+
+    async def _everything(self) -> tuple[list[Unit], list[Machine]]:
+        return await asyncio.gather(self._registry.units(), self._registry.machines())
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return self._runner.run(work)
@@ -162,6 +210,23 @@ class EtcdDriver(Client):
             raise APIError(err.summary()) from None
         except (CoreosError, json.JSONDecodeError) as err:
             raise APIError(str(err)) from None
+
+
+class StoredEvents(Lines):
+    """Events as the API's client returns them."""
+
+    def __init__(self, found: Iterator[dict[str, Any]]) -> None:
+        self._found = found
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._found
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def _next(stream: AsyncIterator[list[Event]]) -> list[Event]:
+    return await anext(stream)
 
 
 async def _made(make: Callable[[], AsyncKeys]) -> AsyncKeys:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coreos_py.fleet.ctl.client import APIError
+from coreos_py.fleet.ctl.client import APIError, Change
 from coreos_py.fleet.ctl.creating import INACTIVE, LAUNCHED, LOADED, create_units
 from coreos_py.fleet.ctl.session import Session, command, complain, go_list, out, unit_name
 from coreos_py.fleet.ctl.waiting import (
@@ -131,15 +131,13 @@ def destroy(session: Session) -> int:
     if not found:
         return 1 if found is None else 0
     code = 0
-    for unit in found:
-        try:
-            session.client.destroy(unit.name)
-        except APIError as err:
-            if err.status != 404:
-                complain(f"Error destroying units: {err}")
-                code = 1
-            continue
-        out(f"Destroyed {unit.name}")
+    changes = [Change(unit.name, is_removal=True) for unit in found]
+    for change, problem in zip(changes, session.client.change(changes), strict=True):
+        if problem is None:
+            out(f"Destroyed {change.name}")
+        elif problem.status != 404:
+            complain(f"Error destroying units: {problem}")
+            code = 1
     return code
 
 
@@ -228,24 +226,29 @@ def _raise_to(session: Session, verb: str, state: str) -> list[Unit] | None:
     except APIError as err:
         complain(f"Error {what} units: error retrieving unit {names[0]} from registry: {err}")
         return None
-    triggered = []
-    for name in dict.fromkeys(names):
-        unit = units.get(name)
-        if unit is None:
-            complain(f"Error {what} units: unable to find unit {name}")
-            return None
-        if unit.desired_state == state:
+    wanted = list(dict.fromkeys(names))
+    missing = [name for name in wanted if name not in units]
+    if missing:
+        wanted = wanted[: wanted.index(missing[0])]
+    changes = []
+    for name in wanted:
+        if units[name].desired_state == state:
             session.debug(f"Unit({name}) already {state}, skipping.")
-            continue
-        try:
-            session.client.set_target_state(name, state)
-        except APIError as err:
-            complain(f"Error {what} units: {err}")
+        else:
+            changes.append(Change(name, state=state))
+    triggered = []
+    for change, problem in zip(changes, session.client.change(changes), strict=True):
+        if problem is not None:
+            complain(f"Error {what} units: {problem}")
             return None
+        unit = units[change.name]
         if not unit.is_global:
             triggered.append(unit)
         else:
-            out(f"Triggered global unit {name} {verb}")
+            out(f"Triggered global unit {unit.name} {verb}")
+    if missing:
+        complain(f"Error {what} units: unable to find unit {missing[0]}")
+        return None
     return triggered
 
 

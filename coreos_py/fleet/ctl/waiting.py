@@ -10,11 +10,11 @@ import sys
 import time
 
 from coreos_py.fleet.ctl.client import APIError
-from coreos_py.fleet.ctl.session import complain, out
+from coreos_py.fleet.ctl.session import SINGLE_READS, complain, out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from coreos_py.fleet.ctl.client import Unit, UnitState
     from coreos_py.fleet.ctl.session import Session
@@ -26,6 +26,8 @@ _POLLS_S = (0.02, 0.03, 0.05, 0.05, 0.1, 0.1, 0.15)
 _POLL_MAX_S = 0.25
 # A unit still without a machine after this long deserves a word.
 _EXPLAIN_AFTER_S = 3.0
+
+_TROUBLE = ("refused", "problem")  # events of an agent
 
 NEVER = -1
 FOREVER = 0
@@ -65,7 +67,7 @@ def wait_for_state(
         if time.monotonic() >= explain_at:
             explain_at = float("inf")
             for unit in units:
-                _explain(session, unit)
+                explain(session, unit)
         for unit in units:
             found = unit.desired_state if unit.is_global else unit.current_state
             if found == state:
@@ -92,8 +94,9 @@ def wait_for_active(session: Session, units: Iterable[Unit]) -> list[str]:
     failed: set[str] = set()
     pause = _Pauses()
     while waiting:
+        states = _active_states(session, waiting)
         for name, unit in list(waiting.items()):
-            found = _active_state(session, name)
+            found = states.get(name, "")
             if found:
                 told[name] = min(told[name], time.monotonic())
             if found == "active" or (found == "inactive" and name in began):
@@ -154,11 +157,14 @@ def _arrival(session: Session, unit: Unit) -> str:
     return text
 
 
-def _explain(session: Session, unit: Unit) -> None:
-    """Say why a unit that wants a machine has none, as far as fleetd can tell."""
-    if unit.machine_id or unit.is_global or unit.desired_state == "inactive":
+def explain(session: Session, unit: Unit) -> None:
+    """Say why a unit that wants a machine has none, or is not taken there, if fleetd can tell."""
+    if unit.is_global or unit.desired_state == "inactive":
         return
     try:
+        if unit.machine_id:
+            _explain_refusal(session, unit)
+            return
         reasons = session.client.explain(unit.name)
     except APIError as err:
         session.debug(f"no explanation for {unit.name}: {err}")
@@ -169,15 +175,39 @@ def _explain(session: Session, unit: Unit) -> None:
             complain(f"  {session.legend(machine_id, full=False)}: {reason}")
 
 
-def _active_state(session: Session, name: str) -> str:
+def _explain_refusal(session: Session, unit: Unit) -> None:
+    """Tell what the unit's machine said last about not taking it."""
+    found = session.client.events(unit=unit.name, machine=unit.machine_id)
+    if found is None:
+        return
+    last = ""
     try:
-        found = session.client.state(name)
+        for event in found:
+            last = event.get("text", "") if event["kind"] in _TROUBLE else ""
+    finally:
+        found.close()
+    if last:
+        where = session.legend(unit.machine_id, full=False)
+        complain(f"Unit {unit.name} is scheduled to {where}, which says: {last}")
+
+
+def _active_states(session: Session, units: Mapping[str, Unit]) -> dict[str, str]:
+    """Return the active states of loaded units; many are asked for with one list."""
+    found = {}
+    try:
+        if len(units) > SINGLE_READS:
+            placed = {unit.name: unit.machine_id for unit in session.lookup(units).values()}
+            for state in session.client.states():
+                if state.load == "loaded" and placed.get(state.name) == state.machine_id:
+                    found[state.name] = state.active
+            return found
+        for name in units:
+            one = session.client.state(name)
+            if one is not None and one.load == "loaded":
+                found[name] = one.active
     except APIError as err:
         session.debug(f"Retrying assertion of states. err: {err}")
-        return ""
-    if found is None:
-        return ""
-    return found.active if found.load == "loaded" else "not loaded"
+    return found
 
 
 def _states(session: Session, name: str) -> Sequence[UnitState]:
