@@ -119,7 +119,7 @@ class Daemon:
                 await self._live(server)
                 if self._stop.is_set():
                     sdnotify.notify(sdnotify.STOPPING)
-                    await server.purge()
+                    await (server.purge() if config.leave_on_stop else server.suspend())
                 server.close()
                 if self._next is not None:
                     config, self._next = self._next, None

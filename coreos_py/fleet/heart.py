@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.atomic import write_atomically
 from coreos_py.base.errors import KEY_NOT_FOUND, NODE_EXIST, TEST_FAILED, CoreosError, StoreError
+from coreos_py.base.sdnotify import status
 from coreos_py.etcdclient.errors import ClusterUnavailable
 from coreos_py.fleet.heartbeat import next_backoff_s
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECORD_NAME = ".registration"
+_TWINS = "two machines have the same machine ID, one of them must get another"
+# So many beats in a row that follow somebody else's say that there is another.
+_FOREIGN_BEATS = 3
 # While another key is alive it is looked at this often: it may be our own, about to expire.
 _OCCUPIED_RETRY_S = 2.0
 # Longest wait between tries to reach etcd; 1.0.0 lets it grow to a minute.
@@ -57,10 +61,13 @@ class Heart:
         self._disable_engine = disable_engine
         self._api_url = api_url
         self._is_unanswered = False
+        self._last_index = 0
+        self._foreign_beats = 0
 
     async def register(self) -> None:
         """Register, trying for as long as it takes."""
         wait_s = 0.0
+        occupied_s = time.monotonic()
         while True:
             wait_s = min(next_backoff_s(wait_s), _RETRY_MAX_S)
             try:
@@ -69,7 +76,8 @@ class Heart:
                 if err.code != NODE_EXIST:
                     wait_s = self._complain(err, wait_s)
                 else:
-                    wait_s = self._complain("machine ID is in use", _OCCUPIED_RETRY_S)
+                    has_waited_s = time.monotonic() - occupied_s
+                    wait_s = await self._complain_of_twin(has_waited_s)
             except CoreosError as err:
                 wait_s = self._complain(err, wait_s)
             else:
@@ -132,10 +140,41 @@ class Heart:
             machine, index=index, ttl_s=ttl_s, disable_engine=self._disable_engine
         )
 
+    async def _complain_of_twin(self, has_waited_s: float) -> float:
+        """Say who has this machine's ID: it may be itself, until its old key has expired."""
+        machine_id = self._machine().id
+        try:
+            other = await self._registry.machine(machine_id)
+        except CoreosError:
+            other = None
+        where = f" at {other.public_ip}" if other is not None and other.public_ip else ""
+        problem = f"Machine({machine_id}){where} is in the cluster already"
+        if has_waited_s > self._timings.agent_ttl_s + _OCCUPIED_RETRY_S:
+            problem += f"; {_TWINS}"
+            status(f"not in the cluster: {_TWINS}")
+        return self._complain(problem, _OCCUPIED_RETRY_S)
+
     async def _registered(self, index: int) -> None:
+        self._last_index = index
         self._record(index)
         await self._announce()
         log.info("hrt.Register() success")
+        await self._look_for_neighbours()
+
+    async def _look_for_neighbours(self) -> None:
+        """Warn of machines that publish this machine's address."""
+        own = self._machine()
+        if not own.public_ip or own.public_ip.startswith("127."):
+            return
+        try:
+            others = await self._registry.machines()
+        except CoreosError as err:
+            log.debug("other machines' addresses are not known: %s", err)
+            return
+        for other in others:
+            if other.public_ip == own.public_ip and other.id != own.id:
+                text = "Machine(%s) publishes this machine's address %s too: one of them is wrong"
+                log.warning(text, other.id, own.public_ip)
 
     async def _beat_in_time(self) -> bool:
         deadline = time.monotonic() + self._timings.beat_deadline_s
@@ -163,11 +202,23 @@ class Heart:
             await asyncio.sleep(wait_s)
 
     async def _beat(self) -> None:
-        index = await self._registry.set_machine(
+        index, before = await self._registry.set_machine(
             self._machine(), ttl_s=self._timings.agent_ttl_s, disable_engine=self._disable_engine
         )
+        self._notice_twin(before)
+        self._last_index = index
         self._record(index)
         await self._announce()
+
+    def _notice_twin(self, before: int) -> None:
+        """Notice that somebody else writes this machine's key as well.
+
+        Once is no proof: a write of our own may have been carried out without an answer.
+        """
+        is_foreign = before not in (0, self._last_index)
+        self._foreign_beats = self._foreign_beats + 1 if is_foreign else 0
+        if self._foreign_beats and self._foreign_beats % _FOREIGN_BEATS == 0:
+            log.error("Another fleetd is Machine(%s) as well: %s", self._machine().id, _TWINS)
 
     async def _announce(self) -> None:
         if not self._api_url:

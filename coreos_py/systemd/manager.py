@@ -73,6 +73,9 @@ class UnitManager(Protocol):
         when the call raises, so that it can be tried again; after any other failure it is not.
         """
 
+    async def abandon(self) -> None:
+        """See that what is being unloaded ends although this process will not wait for it."""
+
     async def start(self, name: str) -> None:
         """Ask for the unit to be started; return without waiting. No effect on a running unit."""
 

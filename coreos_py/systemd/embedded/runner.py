@@ -25,7 +25,7 @@ from coreos_py.systemd.embedded.values import EXIT_EXEC, EXIT_STDOUT, INFINITY
 from coreos_py.systemd.embedded.watching import TreeWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from coreos_py.systemd.embedded.definition import Definition
     from coreos_py.systemd.embedded.effects import Effect
@@ -110,6 +110,15 @@ class Runner:
         self._reaper.close()
         self._notify.detach()
         self.output.close()
+
+    def kill(self, units: Iterable[str]) -> None:
+        """Kill the processes of units at once."""
+        table = process.processes()
+        for unit in units:
+            if unit in self.runs:
+                for one in process.tree(self.runs[unit].mark, table):
+                    log.warning("%s: killing process %d", unit, one.pid)
+                    _send(one.pid, signal.SIGKILL)
 
     def adopt(self, record: records.Record, table: list[process.Process]) -> None:
         """Take over a run that an earlier manager has written down."""

@@ -139,6 +139,10 @@ class EmbeddedManager:
                 files.remove_file(self._unit_path(name))
                 self._leave(name)
 
+    async def abandon(self) -> None:
+        """Kill what is still being unloaded: nobody would see to its end."""
+        self._runner.kill(sorted(self._leaving))
+
     async def start(self, name: str) -> None:
         """Ask for the unit, and what it needs, to be started."""
         runner = self._runner
