@@ -49,7 +49,7 @@ def _setting(name: str, kind: object, default: str, help_text: str, **more: str)
 TABLE = (
     _setting("verbosity", INT, "0", "above 0 every step is logged"),
     _setting("etcd_servers", STRING, DEFAULT_ETCD, "etcd endpoints", metavar="URL,..."),
-    _setting("etcd_api", STRING, "v2", "etcd's API: v2, or v3 for etcd 3.x", metavar="v2|v3"),  # ours
+    _setting("etcd_api", STRING, "v2", "etcd's API: v2, or v3 for etcd 3.x", metavar="v2|v3"),
     _setting("etcd_username", STRING, "", "user for etcd's basic authentication"),
     _setting("etcd_password", STRING, "", "password for etcd's basic authentication"),
     _setting("etcd_keyfile", STRING, "", "key of the client certificate for etcd"),

@@ -172,16 +172,21 @@ class Registry:
 
     async def create_unit(self, name: str, file: UnitFile, *, target_state: str) -> None:
         """Store the text, then the job that names it, then what is wanted of it."""
-        try:
-            await self._ask(
-                self.etcd.create(self.key("unit", file.hash), model.encode_unit(file.serialise()))
-            )
-        except StoreError as err:
-            if err.code != NODE_EXIST:
-                raise
+        await self._store_file(file)
         job = model.encode_job(name, file.hash)
         await self._ask(self.etcd.set(self.key("job", name, "object"), job))
         await self.set_target_state(name, target_state)
+
+    async def _store_file(self, file: UnitFile) -> None:
+        """Store the text unless it is there; asking first spares a write for every instance."""
+        if await self._get("unit", file.hash) is not None:
+            return
+        text = model.encode_unit(file.serialise())
+        try:
+            await self._ask(self.etcd.create(self.key("unit", file.hash), text))
+        except StoreError as err:
+            if err.code != NODE_EXIST:
+                raise
 
     async def set_target_state(self, name: str, state: str) -> None:
         """Write what is wanted of the unit."""
@@ -357,8 +362,11 @@ class Registry:
 
     async def set_machine(
         self, machine: MachineObject, *, ttl_s: float, disable_engine: bool = False
-    ) -> int:
-        """Refresh the registration, or register anew when it has expired."""
+    ) -> tuple[int, int]:
+        """Refresh the registration, or register anew when it has expired.
+
+        Return the key's index, and the one it had before: 0 when there was no key.
+        """
         text = model.encode_machine(machine, disable_engine=disable_engine)
         key = self.key("machines", machine.id, "object")
         try:
@@ -367,7 +375,8 @@ class Registry:
             if err.code != KEY_NOT_FOUND:
                 raise
             result = await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s)))
-        return result.node.modified_index
+        before = 0 if result.prev_node is None else result.prev_node.modified_index
+        return result.node.modified_index, before
 
     async def remove_machine(self, machine_id: str) -> None:
         """Take the machine off the list; its dynamic metadata stays."""

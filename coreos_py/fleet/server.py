@@ -24,14 +24,16 @@ from coreos_py.fleet.api import API
 from coreos_py.fleet.api_journal import JournalResource
 from coreos_py.fleet.api_reply import VERSION
 from coreos_py.fleet.engine import Engine
+from coreos_py.fleet.garbage import collect_for_ever
 from coreos_py.fleet.heart import RECORD_NAME, Heart
 from coreos_py.fleet.heartbeat import MACHINE_REFRESH_S, Contact, Timings
 from coreos_py.fleet.job import LAUNCHED, LOADED
 from coreos_py.fleet.metrics import Metrics
 from coreos_py.fleet.model import MachineObject
 from coreos_py.fleet.publisher import Publisher
+from coreos_py.fleet.recorder import Recorder
 from coreos_py.fleet.registry import Registry
-from coreos_py.fleet.wakeup import Wakeup, watch_jobs, watch_machines
+from coreos_py.fleet.wakeup import Wakeup, watch_jobs, watch_lease, watch_machines
 from coreos_py.http.aclient import AsyncHTTPClient
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
     from coreos_py.systemd.manager import UnitManager
 
 log = logging.getLogger(__name__)
+
+# A stop takes less than five seconds in all.
+_UNLOAD_S = 2.5
+_LEAVE_S = 1.2
 
 
 class Server:
@@ -62,8 +68,10 @@ class Server:
             self._etcd, config.etcd_key_prefix, on_contact=self._note_contact
         )
         machine_id = config.machine_id
-        self._agent_wakeup, self._engine_wakeup = Wakeup(), Wakeup()
-        self._publisher = Publisher(registry, manager, machine_id, timings=timings)
+        self._agent_wakeup, self._engine_wakeup, self._vacancy = Wakeup(), Wakeup(), Wakeup()
+        self._recorder = Recorder(registry, machine_id, is_on=config.event_history)
+        note = self._recorder.note
+        self._publisher = Publisher(registry, manager, machine_id, timings=timings, note=note)
         self._agent = Agent(
             registry,
             manager,
@@ -71,6 +79,7 @@ class Server:
             timings=timings,
             publisher=self._publisher,
             wakeup=self._agent_wakeup,
+            note=note,
         )
         self._engine = Engine(
             registry,
@@ -79,6 +88,8 @@ class Server:
             contact=self._contact,
             metrics=self._metrics,
             wakeup=self._engine_wakeup,
+            vacancy=self._vacancy,
+            note=note,
         )
         self._heart = Heart(
             registry,
@@ -90,7 +101,11 @@ class Server:
         )
         journal = JournalResource(registry, manager, machine_id, http=self._http)
         self.api = API(
-            registry, token_limit=config.token_limit, metrics=self._metrics, journal=journal
+            registry,
+            token_limit=config.token_limit,
+            metrics=self._metrics,
+            recorder=self._recorder,
+            journal=journal,
         )
 
     async def run(self) -> None:
@@ -109,12 +124,32 @@ class Server:
             self.api.available = False
 
     async def purge(self) -> None:
-        """Leave the cluster: unload every unit, withdraw states, lease and machine."""
-        await _tolerate("unload units", self._agent.purge())
+        """Leave the cluster: unload every unit, withdraw states, lease and machine.
+
+        fleet 1.0.0 takes as long as that takes; here neither a slow unit nor etcd holds it up.
+        """
+        await _tolerate("unload units", self._unload())
+        await _in_time(self._leave())
+
+    async def suspend(self) -> None:
+        """Stop with everything left running: only let another engine lead."""
+        await _in_time(self._release())
+
+    async def _unload(self) -> None:
+        late = await self._agent.purge(within_s=_UNLOAD_S)
+        if late:
+            log.warning("Not waiting for units that are still stopping: %s", " ".join(late))
+            await self._manager.abandon()
+
+    async def _leave(self) -> None:
         await _tolerate("withdraw states", self._publisher.purge())
-        await self._engine.release()
+        await self._release()
         await self._heart.clear()
         await _tolerate("give up placements", self._agent.hand_back())
+
+    async def _release(self) -> None:
+        await self._engine.release()
+        await self._recorder.flush()
 
     def close(self) -> None:
         """Close idle connections."""
@@ -151,6 +186,7 @@ class Server:
             self._agent.run(),
             self._agent.beat(),
             self._publisher.run(),
+            self._recorder.run(),
         ]
         wakeups = [self._agent_wakeup]
         if self.config.disable_engine:
@@ -158,14 +194,25 @@ class Server:
         else:
             components.append(self._engine.run())
             wakeups.append(self._engine_wakeup)
+            components += self._collectors()
         if not self.config.disable_watches:
             components.append(watch_jobs(self._registry, wakeups))
             components.append(watch_machines(self._registry, wakeups))
+            components.append(watch_lease(self._registry, [self._vacancy]))
         return components
+
+    def _collectors(self) -> list[Coroutine[Any, Any, None]]:
+        after_s = self.config.collect_units_after_s
+        if not after_s:
+            return []
+        engine = self._engine
+        return [collect_for_ever(self._registry, lambda: engine.is_leader, after_s=after_s)]
 
     def _machine(self) -> MachineObject:
         config = self.config
-        return MachineObject(config.machine_id, self._address, config.metadata, VERSION)
+        return MachineObject(
+            config.machine_id, self._address, config.metadata, VERSION, config.memory, config.cpu
+        )
 
     async def _refresh_address(self) -> None:
         while not self.config.public_ip:
@@ -179,6 +226,7 @@ class Server:
         status(f"in the cluster, {launched} units here")
         self._agent_wakeup.set()
         self._engine_wakeup.set()
+        self._vacancy.set()
 
     def _unavailable(self) -> None:
         self.api.available = False
@@ -211,6 +259,14 @@ def _etcd_client(config: Config) -> AsyncKeys:
         )
     except ValueError as err:
         raise ConfigError(f"etcd_servers: {err}") from None
+
+
+async def _in_time(steps: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(_LEAVE_S):
+            await steps
+    except TimeoutError:
+        log.error("etcd does not answer: what this machine wrote there stays until it expires")
 
 
 async def _tolerate(what: str, step: Coroutine[Any, Any, None]) -> None:

@@ -14,6 +14,7 @@ from coreos_py.fleet.heartbeat import Contact, Timings
 from coreos_py.fleet.metrics import Metrics
 from coreos_py.fleet.model import MachineObject
 from coreos_py.fleet.publisher import Publisher
+from coreos_py.fleet.recorder import Recorder
 from coreos_py.fleet.registry import Registry
 from coreos_py.fleet.wakeup import Wakeup, watch_jobs, watch_machines
 from coreos_py.http.aclient import AsyncHTTPClient
@@ -75,7 +76,9 @@ class LiveFleet:
         registry = Registry(self.etcd)
         manager = self.managers[machine_id]
         agent_wakeup, engine_wakeup = Wakeup(), Wakeup()
-        publisher = Publisher(registry, manager, machine_id, timings=TIMINGS)
+        recorder = Recorder(registry, machine_id)
+        note = recorder.note
+        publisher = Publisher(registry, manager, machine_id, timings=TIMINGS, note=note)
         manager.on_change(publisher.hint)
         agent = Agent(
             registry,
@@ -84,6 +87,7 @@ class LiveFleet:
             timings=TIMINGS,
             publisher=publisher,
             wakeup=agent_wakeup,
+            note=note,
         )
         engine = Engine(
             registry,
@@ -92,17 +96,25 @@ class LiveFleet:
             contact=Contact(TIMINGS, time.monotonic() - 60),
             metrics=Metrics(),
             wakeup=engine_wakeup,
+            note=note,
         )
         http = AsyncHTTPClient()
         journal = JournalResource(registry, manager, machine_id, http=http)
-        api = API(registry, token_limit=self._token_limit, metrics=Metrics(), journal=journal)
+        api = API(
+            registry,
+            token_limit=self._token_limit,
+            metrics=Metrics(),
+            recorder=recorder,
+            journal=journal,
+        )
         api.available = True
         self.apis.append(api)
         server = HTTPServer(api.handle, limits=Limits(), oversize=oversize)
         (listener,) = listen(server, [bind_tcp("127.0.0.1", 0)])
         url = f"http://127.0.0.1:{listener.port}"
         self.url = self.url or url
-        await registry.set_machine(MachineObject(machine_id, address), ttl_s=600)
+        machine = MachineObject(machine_id, address, memory=4 << 30, cpu=2000)
+        await registry.set_machine(machine, ttl_s=600)
         await registry.announce_api(machine_id, url, ttl_s=600)
 
         async def close():
@@ -115,6 +127,7 @@ class LiveFleet:
             engine.run(),
             agent.run(),
             publisher.run(),
+            recorder.run(),
             watch_jobs(registry, wakeups),
             watch_machines(registry, wakeups),
         ]

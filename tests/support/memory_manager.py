@@ -42,6 +42,9 @@ class MemoryManager:
         self.running.pop(name, None)
         self._check(name)
 
+    async def abandon(self):
+        self.log.append("abandon")
+
     async def start(self, name):
         self.log.append(f"start {name}")
         self._check(name)
