@@ -111,6 +111,17 @@ class FleetMachine(Process):
         )
 
 
+def left_over(machine: FleetMachine) -> list[int]:
+    """Processes of a machine whose fleetd is gone, by what they were started in."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if str(machine.home).encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
 def _children(pid: int) -> list[int]:
     found = []
     with contextlib.suppress(OSError):
