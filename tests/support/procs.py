@@ -320,11 +320,12 @@ class EtcdProcess(Process):
         env: Mapping[str, str] | None = None,
         scheme: str = "http",
         tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.directory = directory
         self.data_dir = directory / f"{name}.etcd"
-        self.client_url = f"{scheme}://127.0.0.1:{client_port}"
-        self.peer_url = f"{scheme}://127.0.0.1:{peer_port}"
+        self.client_url = f"{scheme}://{host}:{client_port}"
+        self.peer_url = f"{scheme}://{host}:{peer_port}"
         self.tls = tls
         words = [
             *(argv or command("etcd")),

@@ -21,8 +21,9 @@ REFUSALS = (KEY_NOT_FOUND, COMPARE_FAILED)
 class Recorder:
     """`per_member` clients on each client URL, one request in flight each, on `keys` keys.
 
-    Values are unique. Reads are quorum reads unless `local_reads`. A key is left for a fresh one
-    after `ops_per_key` operations, which keeps the search for an order short.
+    Keys are below `prefix`, where nothing may be yet. Values are unique. Reads are quorum reads
+    unless `local_reads`. A key is left for a fresh one after `ops_per_key` operations, which keeps
+    the search for an order short.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class Recorder:
         ops_per_key: int = 400,
         timeout_s: float = 2.0,
         local_reads: bool = False,
+        prefix: str = "lin",
     ) -> None:
-        self.keys, self.ops_per_key = keys, ops_per_key
+        self.keys, self.ops_per_key, self.prefix = keys, ops_per_key, prefix
         self.timeout_s, self.local_reads = timeout_s, local_reads
         self.ops: list[Op] = []
         self._stop = threading.Event()
@@ -73,7 +75,7 @@ class Recorder:
                 time.sleep(0.02)  # nobody listens: nothing was asked, nothing is recorded
                 continue
             generation = next(self._turns) // (self.ops_per_key * self.keys)
-            key = f"lin/{generation}-{rng.randrange(self.keys)}"
+            key = f"{self.prefix}/{generation}-{rng.randrange(self.keys)}"
             op = self._one(talk, client, key, rng, last.get(key))
             self.ops.append(op)
             if op.ret is None:
