@@ -39,10 +39,8 @@ class NoEndpoints(CoreosError):
 class DeadlineExceeded(Unavailable):
     """The time for the whole operation is over."""
 
-    def __init__(self, cause: str = "") -> None:
-        """`cause` is named if not even a connection came about in that time."""
-        told = cause if cause.startswith("dial ") else "context deadline exceeded"
-        super().__init__(told)
+    def __init__(self) -> None:
+        super().__init__("context deadline exceeded")
 
 
 class InvalidJSON(WireError):

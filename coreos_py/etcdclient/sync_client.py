@@ -80,14 +80,25 @@ class Etcd:
         self._endpoints.replace(urls)
 
     def peers_of_0_4(self) -> list[str]:
-        """The machines of a cluster that is too old for the members API, none if it is not."""
+        """The machines of a cluster that is too old for the members API, none if it is not.
+
+        TransportError if the last endpoint could not be asked; one that is slow counts as none.
+        """
+        problem: TransportError | None = None
         for endpoint in self._endpoints.order():
             try:
                 reply = self._attempt(calls.Call("GET", "/v2/peers"), endpoint)
-            except TransportError:
+            except TimedOut:
+                problem = None
                 continue
+            except TransportError as exc:
+                problem = exc
+                continue
+            problem = None
             if reply.status == 200 and reply.body:
                 return reply.body.decode("utf-8", "surrogateescape").split(", ")
+        if problem is not None:
+            raise problem
         return []
 
     def send(self, call: Call) -> Reply:
@@ -98,7 +109,7 @@ class Etcd:
                 reply = self._attempt(call, endpoint)
             except TimedOut as exc:
                 if self.deadline is not None and monotonic() >= self.deadline:
-                    raise DeadlineExceeded(str(exc)) from None
+                    raise DeadlineExceeded from exc
                 errors.append(f"client: endpoint {endpoint.text} exceeded header timeout")
                 continue
             except TransportError as exc:

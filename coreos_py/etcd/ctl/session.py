@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from coreos_py.cli.program import Call
+    from coreos_py.cli.settings import Values
     from coreos_py.etcdclient.calls import Call as ApiCall
     from coreos_py.http.url import Endpoint
 
@@ -104,13 +105,22 @@ def close_clients() -> None:
 def endpoints(call: Call) -> list[str]:
     """The endpoints asked for, `http://` added where a scheme is missing."""
     settings = call.settings
-    if settings["discovery-srv"]:
-        found = _discovered(settings["discovery-srv"])
+    domain = _given(settings, "discovery-srv")
+    if domain:
+        found = _discovered(domain)
         if found:
             return found
-    text = settings["endpoints"] or settings["endpoint"] or settings["peers"] or DEFAULT_ENDPOINTS
+    names = ("endpoints", "endpoint", "peers")
+    text = next(filter(None, (_given(settings, name) for name in names)), DEFAULT_ENDPOINTS)
     items = [item.strip() for item in text.split(",")]
     return [item if "://" in item else f"http://{item}" for item in items if item]
+
+
+def _given(settings: Values, name: str) -> str:
+    """A setting; an empty flag does not hide its variable, as it does elsewhere."""
+    variable = f"ETCDCTL_{name.upper().replace('-', '_')}"
+    text: str = settings[name] or os.environ.get(variable, "")
+    return text
 
 
 def _discovered(domain: str) -> list[str]:
@@ -137,23 +147,27 @@ def _sync(call: Call, client: Etcd) -> None:
         _note(f"Try '--no-sync' if you want to access non-published client endpoints({urls}).")
         fail(EXIT_SERVER_ERROR, err)
     except ClusterUnavailable as err:
-        if all(text.startswith(_CONNECTION_ERRORS) for text in err.errors):
+        if all(map(_is_connection_error, err.errors)):
             fail(EXIT_BAD_CONNECTION, err)
         _sync_with_peers(client, err)
     except DeadlineExceeded as err:
-        fail(EXIT_BAD_CONNECTION, err)
+        fail(EXIT_BAD_CONNECTION, err.__cause__ if _is_connection_error(err.__cause__) else err)
     except CoreosError as err:
         _sync_with_peers(client, err)
     finally:
         client.deadline = None
 
 
+def _is_connection_error(error: object) -> bool:
+    return str(error).startswith(_CONNECTION_ERRORS)
+
+
 def _sync_with_peers(client: Etcd, why: CoreosError) -> None:
     """etcd 0.4 has no members API but tells its machines at /v2/peers; `why` if that fails too."""
     try:
         urls = client.peers_of_0_4()
-    except CoreosError:
-        urls = []
+    except CoreosError as err:
+        fail(EXIT_BAD_CONNECTION if _is_connection_error(err) else EXIT_SERVER_ERROR, err)
     if not urls:
         fail(EXIT_SERVER_ERROR, why)
     client.use(urls)
@@ -176,8 +190,7 @@ def _tls(call: Call) -> Callable[[], ssl.SSLContext] | None:
 
     Files that were named are read now, whatever the endpoints are.
     """
-    settings = call.settings
-    ca, cert, key = settings["ca-file"], settings["cert-file"], settings["key-file"]
+    ca, cert, key = (_given(call.settings, f"{name}-file") for name in ("ca", "cert", "key"))
     if not (ca or cert or key):
         return None
     if bool(cert) != bool(key):
