@@ -102,6 +102,8 @@ class Engine:
             self._registry.units_and_orphans(from_events=from_events), self._registry.machines()
         )
         await self._bury(orphans)
+        if self._own.machine_id not in {machine.id for machine in machines}:
+            self._contact.doubt(time.monotonic())  # the clock of etcd's leader may have jumped
         trusted = self._contact.absent_means_gone(time.monotonic())
         plan = scheduler.plan(units, machines, absent_means_gone=trusted)
         for name, reason in plan.unplaced.items():

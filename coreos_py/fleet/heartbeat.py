@@ -13,6 +13,7 @@ AGENT_PASS_S = 5.0
 STATE_POLL_S = 1.0
 MACHINE_REFRESH_S = 60.0
 BACKOFF_MAX_S = 60.0
+_SHORT_TTL_S = 10.0
 _STATE_TTLS = 5
 _LEASE_INTERVALS = 5
 _LEASE_MIN_S = 2.0
@@ -24,6 +25,11 @@ class Timings(NamedTuple):
 
     agent_ttl_s: float
     engine_interval_s: float
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether agent_ttl was chosen for a cluster that shall react fast."""
+        return self.agent_ttl_s <= _SHORT_TTL_S
 
     @property
     def state_ttl_s(self) -> float:
@@ -41,8 +47,12 @@ class Timings(NamedTuple):
 
     @property
     def machine_beat_s(self) -> float:
-        """Time between two writes of the machine object."""
-        return self.agent_ttl_s / 2
+        """Time between two writes of the machine object.
+
+        Twice as often as fleet 1.0.0 where agent_ttl is short: the election of an etcd leader must
+        not cost machines their keys.
+        """
+        return self.agent_ttl_s / (4 if self.is_short else 2)
 
     @property
     def beat_deadline_s(self) -> float:
@@ -73,10 +83,10 @@ class Timings(NamedTuple):
     def outage_s(self) -> float:
         """How long etcd must have been out of reach for other machines' keys to be in doubt.
 
-        A machine key has at least half of agent_ttl to live when an outage begins; half of that
-        again is the margin.
+        A machine key has at least half of agent_ttl to live when an outage begins, three quarters
+        where it is short; what is left of that is the margin.
         """
-        return self.agent_ttl_s / 4
+        return self.agent_ttl_s / (2 if self.is_short else 4)
 
 
 class Contact:
@@ -107,6 +117,10 @@ class Contact:
         if now_s - self._down_since_s >= self.timings.outage_s:
             self._trusted_from_s = max(self._trusted_from_s, now_s + self.timings.agent_ttl_s)
         self._down_since_s = None
+
+    def doubt(self, now_s: float) -> None:
+        """Note that this machine's own key was missing: others' may be for the same reason."""
+        self._trusted_from_s = max(self._trusted_from_s, now_s + self.timings.agent_ttl_s)
 
     def absent_means_gone(self, now_s: float) -> bool:
         """Tell whether a machine without a key may be declared lost."""

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "locksmith": {"base", "cli", "http", "etcdclient", "systemd"},
     "omaha": {"base"},
     "update": {"base", "cli", "http", "omaha", "systemd"},
+    "cloudinit": {"base", "cli", "http", "systemd"},
     "cluster": {"base", "cli", "http", "etcdclient", "etcd", "systemd", "fleet"},
     "suite": {"base", "cli", "units"},
     "units": set(),
@@ -32,6 +33,10 @@ MAY_IMPORT = {
 # What everybody may import from the top: the version, and the table of names.
 SHARED_TOP = {"coreos_py", "coreos_py.commands"}
 
+_PURE_CLOUDINIT = (
+    "config encoding environment fill gotext gourl ip lines metadata netconf plan render schema"
+    " substitute userdata validate yaml"
+)
 _PURE_EMBEDDED = (
     "values words specifiers command environment definition directives"
     " policy effects states steps service graph engine"
@@ -46,6 +51,7 @@ PURE = (
     "coreos_py.fleet.scheduler",
     "coreos_py.fleet.reconcile",
     "coreos_py.fleet.heartbeat",
+    "coreos_py.fleet.mirror",
     "coreos_py.fleet.resources",
     "coreos_py.fleet.board",
     "coreos_py.fleet.drain",
@@ -56,7 +62,9 @@ PURE = (
     "coreos_py.locksmith.semaphore",
     "coreos_py.locksmith.window",
     "coreos_py.omaha",
+    "coreos_py.update.gpt",
     "coreos_py.update.payload",
+    *(f"coreos_py.cloudinit.{name}" for name in _PURE_CLOUDINIT.split()),
     *(f"coreos_py.systemd.embedded.{name}" for name in _PURE_EMBEDDED.split()),
 )
 IMPURE_MODULES = {

@@ -151,8 +151,8 @@ def test_purge_unloads_everything():
     ("ttl", "publish", "beat", "deadline", "retry", "lease", "pass_s"),
     [
         (30, 120, 15, 10, 2.5, 10, 2),
-        (10, 40, 5, 10 / 3, 10 / 12, 10, 2),
-        (3, 12, 1.5, 1, 0.25, 3, 0.75),
+        (10, 40, 2.5, 10 / 3, 10 / 12, 10, 2),
+        (3, 12, 0.75, 1, 0.25, 3, 0.75),
     ],
 )
 def test_timings(ttl, publish, beat, deadline, retry, lease, pass_s):
@@ -187,3 +187,21 @@ def test_absent_machines_are_in_doubt_after_start_and_after_an_outage():
     contact.succeeded(160)
     assert not contact.absent_means_gone(189)
     assert contact.absent_means_gone(190)
+
+
+def test_a_short_ttl_bears_a_longer_part_of_it_as_outage():
+    contact = Contact(Timings(5, 2), 0.0)
+    contact.failed(40)
+    contact.succeeded(42.4)  # an election in etcd
+    assert contact.absent_means_gone(42.4)
+    contact.failed(50)
+    contact.succeeded(52.5)
+    assert not contact.absent_means_gone(57.4)
+    assert contact.absent_means_gone(57.5)
+
+
+def test_who_misses_its_own_key_declares_nobody_lost():
+    contact = Contact(Timings(30, 2), 0.0)
+    contact.doubt(100)
+    assert not contact.absent_means_gone(129)
+    assert contact.absent_means_gone(130)
