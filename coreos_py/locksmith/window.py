@@ -54,16 +54,26 @@ def parse(start: str, length: str) -> Window:
 
 def until_open_ns(window: Window, now: Now) -> int:
     """How long until the window opens; inside it, its last instant included, 0 or less."""
+    last, following = _around(window, now)
+    if last + window.length_ns >= now.unix_ns:
+        return last - now.unix_ns
+    return following - now.unix_ns
+
+
+def next_ns(window: Window, now: Now) -> tuple[int, int]:
+    """When the next window begins and ends, in ns since 1970; the one that is open is not next."""
+    _, following = _around(window, now)
+    return following, following + window.length_ns
+
+
+def _around(window: Window, now: Now) -> tuple[int, int]:
+    """The last beginning until now, and the first after it."""
     period = 1 if window.weekday == DAILY else 7
     days = 0 if window.weekday == DAILY else window.weekday - now.weekday
     start = now.at(days, window.hour, window.minute)
     if start <= now.unix_ns:
-        last, following = start, days + period
-    else:
-        last, following = now.at(days - period, window.hour, window.minute), days
-    if last + window.length_ns >= now.unix_ns:
-        return last - now.unix_ns
-    return now.at(following, window.hour, window.minute) - now.unix_ns
+        return start, now.at(days + period, window.hour, window.minute)
+    return now.at(days - period, window.hour, window.minute), start
 
 
 def _start(text: str) -> tuple[int, int, int]:

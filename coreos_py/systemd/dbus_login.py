@@ -1,4 +1,4 @@
-"""The little of logind and of the system bus that a reboot needs."""
+"""The little of logind, systemd and the system bus that a reboot needs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _LOGIN = DBusAddress(
     "/org/freedesktop/login1", "org.freedesktop.login1", "org.freedesktop.login1.Manager"
 )
+_SYSTEMD = DBusAddress(
+    "/org/freedesktop/systemd1", "org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager"
+)
 _TIMEOUT_S = 25.0  # libdbus's
 
 
@@ -27,6 +30,15 @@ async def open_system_bus() -> Connection:
 async def reboot(bus: Connection) -> None:
     """Ask logind to reboot now; DBusError when it refuses, Unavailable when nobody knows."""
     await bus.call(_LOGIN, "Reboot", "b", False, timeout_s=_TIMEOUT_S)
+
+
+async def active_state(bus: Connection, unit: str) -> str:
+    """The ActiveState of a systemd unit; DBusError, Unavailable."""
+    (path,) = await bus.call(_SYSTEMD, "LoadUnit", "s", unit, timeout_s=_TIMEOUT_S)
+    properties = DBusAddress(path, "org.freedesktop.systemd1", "org.freedesktop.DBus.Properties")
+    words = ("org.freedesktop.systemd1.Unit", "ActiveState")
+    (found,) = await bus.call(properties, "Get", "ss", *words, timeout_s=_TIMEOUT_S)
+    return str(found[1])
 
 
 async def announce(

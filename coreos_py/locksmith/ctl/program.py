@@ -10,45 +10,19 @@ import sys
 
 from coreos_py.cli.grammar import GO
 from coreos_py.cli.program import Command, Program
-from coreos_py.cli.settings import BOOL, STRING, STRINGS, Setting, env_name
+from coreos_py.cli.settings import BOOL, DURATION, Setting
+from coreos_py.locksmith import connect
+from coreos_py.locksmith.connect import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from coreos_py.cli.grammar import FlagError
     from coreos_py.cli.program import Call
-    from coreos_py.cli.settings import Kind
-
-VERSION = "0.6.2+git"  # of the program whose behaviour this is; scripts compare it
-DEFAULT_ENDPOINTS = "http://127.0.0.1:2379,http://127.0.0.1:4001"
 
 _HOLDERS = "coreos_py.locksmith.ctl.holders"
 _REBOOT = "coreos_py.locksmith.ctl.reboot"
 
-
-def _setting(
-    name: str, kind: Kind, help_text: str, *, default: str = "", metavar: str = ""
-) -> Setting:
-    env = env_name("LOCKSMITHCTL_", name)
-    return Setting(name, kind, default, env=env, help=help_text, metavar=metavar)
-
-
-SETTINGS = (
-    _setting("debug", BOOL, "tell every request on stderr"),
-    _setting(
-        "endpoint",
-        STRINGS,
-        "where etcd is; may be given several times",
-        default=DEFAULT_ENDPOINTS,
-        metavar="URL,...",
-    ),
-    _setting("etcd-cafile", STRING, "authority that signed etcd's certificate", metavar="FILE"),
-    _setting("etcd-certfile", STRING, "client certificate for etcd", metavar="FILE"),
-    _setting("etcd-keyfile", STRING, "key of the client certificate", metavar="FILE"),
-    _setting("etcd-username", STRING, "user to etcd, where it has users", metavar="NAME"),
-    _setting("etcd-password", STRING, "that user's password"),
-    _setting("group", STRING, "the machines that share a lock; none by default", metavar="NAME"),
-    Setting("version", BOOL, help="print the version and exit"),
-)
+SETTINGS = connect.settings("LOCKSMITHCTL_")
 
 COMMANDS = (
     Command(
@@ -65,6 +39,17 @@ COMMANDS = (
         about="Nobody gives the lock back afterwards unless locksmithd runs: unlock does.",
     ),
     Command(
+        "release",
+        f"{_HOLDERS}:release",
+        args="MACHINE-ID",
+        help="give the lock of a dead machine back",
+        about="Only if the machine has had it for long enough, and no fleet in the same etcd takes "
+        "it for alive. Where nobody knows for how long, its age counts from the first try.",
+        settings=(
+            Setting("after", DURATION, "15m", help="what is long enough", metavar="DURATION"),
+        ),
+    ),
+    Command(
         "send-need-reboot",
         f"{_REBOOT}:send_need_reboot",
         help="send the D-Bus signal that follows an update",
@@ -77,13 +62,21 @@ COMMANDS = (
         help="allow N machines to hold the lock at once",
         about="Machines that hold it keep it, so that fewer than none may be available.",
     ),
-    Command("status", f"{_HOLDERS}:status", help="show how many locks are free, and who holds one"),
+    Command(
+        "status",
+        f"{_HOLDERS}:status",
+        help="show how many locks are free, and who holds one",
+        about="With --long also for how long, as far as that is known, and whether fleet takes "
+        "the machine for alive.",
+        settings=(Setting("long", BOOL, aliases=("l",), help="tell more about the holders"),),
+    ),
     Command(
         "unlock",
         f"{_HOLDERS}:unlock",
         args="[MACHINE-ID]",
         help="give the reboot lock of a machine back",
-        about="Without an ID, this machine's. Use it for a machine that will not come back.",
+        about="Without an ID, this machine's. It is not asked whether the machine is alive: "
+        "release does that.",
     ),
 )
 
