@@ -173,6 +173,7 @@ class Process:
     def start(self) -> None:
         """Start it (again); its log goes on in the same file."""
         assert not self.running, f"{self.name} is running already"
+        self._close_log()
         self._log = self.log_path.open("ab")
         self._log_start = self._log.tell()
         self._popen = subprocess.Popen(
