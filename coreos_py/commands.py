@@ -34,6 +34,11 @@ _LOCKSMITHCTL = "coreos_py.locksmith.cmd_locksmithctl:main"
 _DISCOVERY = "coreos_py.discovery.cmd_discovery:main"
 _LATER = "coreos_py.cli.later:main"
 
+_CGPT = "coreos_py.update.cmd_cgpt:main"
+_ROOTDEV = "coreos_py.update.cmd_rootdev:main"
+_SETGOODROOT = "coreos_py.update.cmd_setgoodroot:main"
+_POSTINST = "coreos_py.update.cmd_postinst:main"
+
 ROWS = (
     Row("coreos", "coreos_py.cmd_coreos:main", OWN, "coreos(1)", help="the suite's own verbs"),
     Row("etcd", _ETCD, DAEMON, "etcd(8)", help="replicated key-value store"),
@@ -47,6 +52,10 @@ ROWS = (
     Row("update_engine_client", _LATER, LATER, "", help="client for update_engine"),
     Row("etcd-discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="how new clusters meet"),
     Row("discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="same as etcd-discovery"),
+    Row("cgpt", _CGPT, CLI, "cgpt(8)", help="partition tables and slots"),
+    Row("rootdev", _ROOTDEV, CLI, "rootdev(8)", help="the device that a path is on"),
+    Row("coreos-setgoodroot", _SETGOODROOT, CLI, "coreos-setgoodroot(8)", help="mark a good slot"),
+    Row("coreos-postinst", _POSTINST, CLI, "coreos-postinst(8)", help="what a new image runs"),
     Row("coreos-cloudinit", _LATER, LATER, "", help="first-boot configuration"),
 )
 
