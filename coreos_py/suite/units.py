@@ -21,6 +21,7 @@ UNITS = (
     "etcd2.service",
     "fleet.service",
     "fleet.socket",
+    "locksmithd.service",
 )
 MARK = "# Written by `coreos units`."
 
