@@ -119,7 +119,19 @@ class Agent:
         desired = reconcile.desired_units(units.values(), machine)
         self._refuse(desired, reconcile.without_room(desired, machine, held))
         tasks = reconcile.tasks(desired, self._actual(held))
+        if not from_events:
+            await _each(self._unheard(desired.values()), self._heartbeat)
         await self._carry_out(self._due(tasks, desired), desired)
+
+    def _unheard(self, units: Iterable[Unit]) -> list[str]:
+        """Return the launched units whose heartbeat has gone before its time."""
+        return [
+            unit.name
+            for unit in units
+            if self._table.get(unit.name) == unit.target_state == LAUNCHED
+            and unit.heartbeat != self._machine_id
+            and not (unit.is_global and unit.heartbeat)
+        ]
 
     async def purge(self, *, within_s: float | None = None) -> list[str]:
         """Unload everything, for a graceful stop; return what takes longer to stop."""

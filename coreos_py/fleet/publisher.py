@@ -91,11 +91,14 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish for ever: what was hinted at when woken, now and then all."""
-        polled_s = 0.0
+        polled_s, checked_s = 0.0, time.monotonic()
         while True:
             started_s = time.monotonic()
             is_poll = started_s >= polled_s + STATE_POLL_S
             try:
+                if started_s >= checked_s + self._timings.agent_ttl_s:
+                    checked_s = started_s
+                    await self.check()
                 await self.round(None if is_poll else self._hinted.copy())
             except CoreosError as err:
                 log.error("Failed fetching unit states: %s", err)
@@ -129,6 +132,17 @@ class Publisher:
                 group.create_task(self._write(state, limit))
             for state in gone:
                 group.create_task(self._withdraw(state, limit))
+
+    async def check(self) -> None:
+        """Look whether what was written is there still, to write it again in the next round.
+
+        Keys go early when the clock of etcd's leader jumps, and when fleet 1.0.0 withdraws a state
+        it removes that of every machine.
+        """
+        found = await self._registry.states()
+        for name, (state, _) in self._published.items():
+            if found.get((name, self._machine_id)) != state:
+                self._published[name] = (state, float("-inf"))
 
     async def purge(self) -> None:
         """Withdraw everything, for a graceful stop."""

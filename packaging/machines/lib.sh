@@ -15,7 +15,7 @@ BRIDGE=${COREOS_MACHINES_BRIDGE:-coreos0}
 NET=${COREOS_MACHINES_NET:-172.17.8}
 SUITE=bookworm
 PACKAGES=systemd,systemd-sysv,dbus,openssh-server,iproute2,python3,curl,ca-certificates,procps,sudo
-CGROUPS="systemd unified memory pids cpuacct cpu,cpuacct"
+CGROUPS="systemd unified memory pids cpuacct cpu,cpuacct freezer"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
@@ -124,8 +124,29 @@ cut_power() {
     done
 }
 
+# Stops or resumes everything in a machine, as a hypervisor does: it notices nothing but the time.
+freeze_machine() {
+    [ -n "$(leader_of "$1")" ] || die "machine $1 is not running"
+    freezer=/sys/fs/cgroup/freezer/coreos-machine-$BRIDGE-$1/freezer.state
+    unified=/sys/fs/cgroup/unified/coreos-machine-$BRIDGE-$1/cgroup.freeze
+    if [ -e "$freezer" ]; then
+        echo "$2" >"$freezer"
+    elif [ -e "$unified" ]; then
+        if [ "$2" = FROZEN ]; then echo 1; else echo 0; fi >"$unified"
+    else
+        die "there is no freezer for machine $1"
+    fi
+}
+
+# The machine's end of the wire on this host.
+wire_of() {
+    index=$(inside "$1" cat /sys/class/net/host0/iflink)
+    ip -o link | awk -F': ' -v number="$index" '$1 == number {sub(/@.*/, "", $2); print $2}'
+}
+
 remove_machine() {
     number=$1
+    [ -z "$(leader_of "$number")" ] || freeze_machine "$number" THAWED
     cut_power "$number"
     if mountpoint -q "$DIR/$number/root"; then umount "$DIR/$number/root" || umount -l "$DIR/$number/root"; fi
     for hierarchy in $CGROUPS; do

@@ -2,8 +2,8 @@
 
 It keeps units in memory and behaves as systemd 252 does where fleet once stumbled: ResetFailedUnit
 of a stopped unit answers "not loaded", one bad name spoils ListUnitsByNames, and a unit that is
-started before Reload is not found, unless `version` is new. `errors`, `delays_s`, `gates` and `calls`
-let a test steer it.
+started before Reload is not found, unless `version` is new. `errors`, `delays_s`, `gates` and
+`calls` let a test steer it.
 """
 
 from __future__ import annotations

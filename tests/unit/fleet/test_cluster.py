@@ -444,3 +444,61 @@ def test_watches_wake_for_what_matters(watch):
         task.cancel()
 
     run(scenario)
+
+
+def test_what_vanished_from_etcd_is_written_again():
+    async def scenario(etcd):
+        one = Machine(etcd, "m1")
+        await one.join()
+        await create(one.registry, "a.service")
+        await create(one.registry, "b.service", state=LOADED)
+        await one.turn()
+        before = etcd.dump()
+        # The clock of etcd's leader jumps: everything with a TTL goes at once.
+        etcd.expire(after_s=3600)
+        await one.join()
+        assert not any("/states/" in key or "job-state" in key for key in etcd.dump())
+        await one.publisher.check()
+        await one.turn()
+        missing = {key for key, value in before.items() if etcd.dump().get(key) != value}
+        assert missing == {"/_coreos.com/fleet/lease/engine-leader"}  # fresh, as it believes
+
+    run(scenario)
+
+
+def test_an_engine_without_a_machine_key_declares_nobody_lost():
+    async def scenario(etcd):
+        one = Machine(etcd, "m1")
+        await one.join()
+        await one.registry.set_machine(MachineObject("m2"), ttl_s=30)
+        await create(one.registry, "a.service", "[X-Fleet]\nMachineID=m2\n")
+        await one.engine.reconcile()
+        etcd.expire(after_s=3600)
+        for _ in range(2):
+            await one.engine.reconcile()
+            assert await placements(one.registry) == {"a.service": "m2"}
+            await one.join()  # whoever is back first
+        one.contact._trusted_from_s = 0.0
+        await one.engine.reconcile()
+        assert await placements(one.registry) == {"a.service": ""}
+
+    run(scenario)
+
+
+def test_the_engine_sweeps_up_after_machines_that_are_gone():
+    async def scenario(etcd):
+        one, two = Machine(etcd, "m1"), Machine(etcd, "m2")
+        for machine in (one, two):
+            await machine.join()
+        await create(one.registry, "everywhere.service", "[X-Fleet]\nGlobal=true\n")
+        for machine in (one, two):
+            await machine.turn()
+        assert sorted(await one.registry.states()) == [
+            ("everywhere.service", "m1"),
+            ("everywhere.service", "m2"),
+        ]
+        await one.registry.remove_machine("m2")
+        await one.engine.reconcile()
+        assert list(await one.registry.states()) == [("everywhere.service", "m1")]
+
+    run(scenario)
