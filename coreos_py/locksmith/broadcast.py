@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 
 UTMP = "/run/utmp"
 DEVICES = "/dev"
-# glibc's struct utmp on 64-bit machines: type, pid, line, id, user, host, exit, session, time ...
-_RECORD = struct.Struct("hi32s4s32s256s2hiii4i20x")
+# The size of glibc's struct utmp, and where the terminal's name is in it.
+_RECORD_BYTES = 400 if os.uname().machine == "aarch64" else 384
+_LINE = slice(8, 40)
 _WIDTH = 79
 
 
@@ -35,11 +35,10 @@ def _lines(utmp: str) -> list[str]:
             data = file.read()
     except OSError:
         return []
-    whole = len(data) - len(data) % _RECORD.size
-    lines = [
-        record[2].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
-        for record in _RECORD.iter_unpack(data[:whole])
-    ]
+    whole = len(data) - len(data) % _RECORD_BYTES
+    records = [data[start : start + _RECORD_BYTES] for start in range(0, whole, _RECORD_BYTES)]
+    names = [record[_LINE].split(b"\0", 1)[0] for record in records]
+    lines = [name.decode("utf-8", "surrogateescape") for name in names]
     return [line for line in lines if line and ".." not in line.split("/")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -96,6 +97,7 @@ def test_bad_environment_is_named(run, monkeypatch):
 
 
 KEY = "/v2/keys/coreos.com/updateengine/rebootlock/semaphore"
+NOTES = "/v2/keys/coreos.com/updateengine/rebootlock/x-holders"
 FREE = '{"semaphore":2,"max":2,"holders":["b"]}'
 
 
@@ -118,18 +120,26 @@ def lost(before, now):
 
 def test_what_goes_over_the_wire(run):
     changed = stored('{"semaphore":1,"max":2,"holders":["a","b"]}', 5)
-    with Httpd({KEY: [NODE_EXIST, stored(FREE, 4), changed]}) as server:
+    old_notes = stored('{"index":4,"since":{"b":"2026-11-21T10:00:00Z"}}', 3)
+    routes = {KEY: [NODE_EXIST, stored(FREE, 4), changed], NOTES: [old_notes, old_notes]}
+    with Httpd(routes) as server:
         words = ("-endpoint", server.url, "-etcd-username", "u", "-etcd-password", "p")
         assert run(*words, "lock", "a") == (0, "", "")
     assert [(item.method, item.target) for item in server.asked] == [
         ("PUT", f"{KEY}?prevExist=false"),
         ("GET", f"{KEY}?quorum=true&recursive=false&sorted=false"),
         ("PUT", f"{KEY}?prevIndex=4"),
+        ("GET", f"{NOTES}?quorum=true&recursive=false&sorted=false"),
+        ("PUT", NOTES),
     ]
-    initial, _, new = [item.body.decode() for item in server.asked]
+    initial, _, new, _, noted = [item.body.decode() for item in server.asked]
     assert initial == "value=%7B%22semaphore%22%3A1%2C%22max%22%3A1%2C%22holders%22%3Anull%7D"
     assert new.endswith("%22holders%22%3A%5B%22a%22%2C%22b%22%5D%7D")
     assert {item.authorization for item in server.asked} == {"Basic dTpw"}
+    (note,) = parse_qs(noted)["value"]
+    found = json.loads(note)
+    assert (found["index"], sorted(found["since"])) == (5, ["a", "b"])
+    assert found["since"]["b"] == "2026-11-21T10:00:00Z"
 
 
 def test_a_lost_race_is_run_again_on_what_won(run):
@@ -176,6 +186,11 @@ def test_endpoints_are_lists_and_may_be_repeated(run):
         code, out, err = run(*words, "status")
     assert (code, out) == (0, "Available: 2\nMax: 2\n\nMACHINE ID\nb\n")
     assert f"GET {server.url}{KEY}?quorum=true" in err
+
+
+def test_the_api_is_one_of_two(run):
+    text = f"{CLIENT} etcd-api: 'v4' is neither v2 nor v3\n"
+    assert run("--etcd-api", "v4", "status") == (1, "", text)
 
 
 @pytest.mark.parametrize(
