@@ -1,11 +1,11 @@
 """Make dist/coreos.pyz: a shiv archive, rewritten so that commands run in place.
 
 What shiv makes unpacks itself into the user's home before anything runs. Here the code stays
-inside: our package at the root, the pure-Python libraries under site-packages/, a .pyc compiled
-next to each .py, and a __main__ that only extends sys.path. Compiled libraries ride along as whole
-wheels that daemons unpack (coreos_py/base/accelerators.py). shiv's _bootstrap/ and environment.json
-stay, so that shiv-info can read the archive. Entries are sorted and dated 1980: the same tree gives
-the same bytes.
+inside: our package at the root, the pure-Python libraries under site-packages/, their compiled code
+in a block before the zip, and archive_main.py, which loads from it. Compiled libraries ride along
+as whole wheels that daemons unpack (coreos_py/base/accelerators.py). shiv's _bootstrap/ and
+environment.json stay, so that shiv-info can read the archive. Entries are sorted and dated 1980:
+the same tree gives the same bytes.
 
 Run by packaging/build.sh, which provides the interpreter.
 """
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import CodeType
 
 import fetch
 
@@ -30,19 +31,7 @@ LOCKS = ROOT / "packaging"
 BUILD = ROOT / "build"
 DIST = ROOT / "dist"
 SHEBANG = "#!/usr/bin/python3 -IS\n"
-# What commands import at every start is not compressed: that saves them 2 ms.
-IN_PLACE = ("__main__", "coreos_py/", "site-packages/click/")
 SIZE_LIMIT = 11 << 20
-
-MAIN = b"""import os, sys
-if sys.version_info < (3, 11):
-    sys.exit("coreos: needs Python 3.11 or newer, and %s is %d.%d" % (
-        sys.executable, sys.version_info[0], sys.version_info[1]))
-sys.path[0] = here = os.path.realpath(sys.path[0])
-sys.path.append(here + "/site-packages")
-from coreos_py.multicall import main
-main()
-"""
 
 
 def main() -> None:
@@ -122,11 +111,35 @@ def rewritten(plain: Path) -> dict[str, bytes]:
                 data = settled_environment(data)
             name = name.removeprefix("site-packages/") if "/coreos_py/" in name else name
             files[name] = data
-            if name.endswith(".py"):
-                files[name + "c"] = compiled(data, name)
-    files["__main__.py"] = MAIN
-    files["__main__.pyc"] = compiled(MAIN, "__main__.py")
+    main = (LOCKS / "archive_main.py").read_bytes()
+    files["__main__.py"] = main
+    files["__main__.pyc"] = compiled(main, "__main__.py")
     return files
+
+
+def block(files: dict[str, bytes]) -> bytes:
+    """The modules' compiled code and its index, as archive_main.py reads them."""
+    index: dict[str, tuple[int, int, str]] = {}
+    codes: list[bytes] = []
+    offset = 0
+    for name in sorted(files):
+        module = name.removeprefix("site-packages/")
+        if module == "__main__.py" or not module.endswith(".py") or name.startswith("_bootstrap/"):
+            continue
+        code = marshal.dumps(code_of(files[name], name))
+        words = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        index[words] = (offset, len(code), name)
+        codes.append(code)
+        offset += len(code)
+    head = marshal.dumps(index, 2)  # a version without references, which depend on who else has one
+    size = len(head).to_bytes(4, "little")
+    return b"".join((importlib.util.MAGIC_NUMBER, size, head, *codes))
+
+
+def code_of(source: bytes, name: str) -> CodeType:
+    """A module's code, whose file name is the one inside the archive."""
+    code: CodeType = compile(source, name, "exec", dont_inherit=True, optimize=0)
+    return code
 
 
 def settled_environment(data: bytes) -> bytes:
@@ -137,11 +150,10 @@ def settled_environment(data: bytes) -> bytes:
 
 
 def compiled(source: bytes, name: str) -> bytes:
-    """A hash-based, unchecked .pyc whose file name is the one inside the archive."""
-    code = compile(source, name, "exec", dont_inherit=True, optimize=0)
+    """A hash-based, unchecked .pyc."""
     flags = (1).to_bytes(4, "little")
     head = importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source)
-    return head + marshal.dumps(code)
+    return head + marshal.dumps(code_of(source, name))
 
 
 def accelerator_files(wheels: list[Path]) -> dict[str, bytes]:
@@ -161,12 +173,12 @@ def man_pages() -> dict[str, bytes]:
 def archive(files: dict[str, bytes]) -> bytes:
     """The finished file's bytes."""
     out = io.BytesIO()
-    out.write(SHEBANG.encode())
+    out.write(SHEBANG.encode() + block(files))
     with zipfile.ZipFile(out, "w") as target:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o100644 << 16
-            stored = name.endswith(".whl") or (name.startswith(IN_PLACE) and name.endswith(".pyc"))
+            stored = name.endswith((".whl", ".pyc"))
             entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
             target.writestr(entry, files[name], compresslevel=9)
     return out.getvalue()

@@ -18,12 +18,10 @@ import shutil
 import stat
 import sys
 import zipfile
-import zipimport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
 CACHE_NAME = "coreos-py"
 _INDEX = "wheels/index.json"
@@ -33,11 +31,10 @@ _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 
 
 def activate(cache_dir: str | None = None) -> str:
     """Make the accelerators importable; where they are, or "" when the fallbacks have to do."""
-    loader: Any = getattr(__spec__, "loader", None)
-    if not isinstance(loader, zipimport.zipimporter):
+    archive = getattr(getattr(__spec__, "loader", None), "archive", None)
+    if archive is None:
         return ""
     try:
-        archive = loader.archive
         with zipfile.ZipFile(archive) as source:
             return _activate(source, cache_dir or default_cache_dir())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -8,7 +8,10 @@ Text only; no I/O. Mirrors encoding/json encode.go.
 
 from __future__ import annotations
 
-from json.encoder import encode_basestring as _encode_basestring
+try:
+    from _json import encode_basestring as _encode_basestring  # json itself takes 3 ms to import
+except ImportError:
+    from json.encoder import encode_basestring as _encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ in the form, names sorted.
 
 from __future__ import annotations
 
-import json
-
 from coreos_py.base.errors import StoreError
+from coreos_py.base.jsonload import loads
 from coreos_py.etcdclient.errors import EmptyBody, InvalidJSON, MembersError, UnexpectedStatus
 from coreos_py.etcdclient.model import Member, Node, Result
 from coreos_py.http.url import encode_query, escape_path
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from coreos_py.http.reply import Reply
 
 KEYS = "/v2/keys"
+PROGRESS = "progress"
+PROGRESS_S = 30
+"""How often our watches want to hear of progress."""
 MEMBERS = "/v2/members"
 _FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 _JSON = (("Content-Type", "application/json"),)
@@ -68,9 +70,17 @@ def get(key: str, *, recursive: bool = False, sort: bool = False, quorum: bool =
     return Call("GET", f"{key_path(key)}?{flags}")
 
 
-def wait(key: str, *, wait_index: int = 0, recursive: bool = False) -> Call:
-    """Wait for the next event, or the first at or after `wait_index`."""
+def wait(
+    key: str, *, wait_index: int = 0, recursive: bool = False, progress_s: int = 0
+) -> Call:
+    """Wait for the next event, or the first at or after `wait_index`.
+
+    With `progress_s` our server answers after so long at the latest, and before its history moves
+    on, though there was nothing: with the action PROGRESS, and the index to go on behind.
+    """
     query = f"recursive={_bool(recursive)}&wait=true&waitIndex={wait_index}"
+    if progress_s:
+        query = f"progress={progress_s}&{query}"
     return Call("GET", f"{key_path(key)}?{query}", wait=True)
 
 
@@ -245,6 +255,8 @@ def _form(pairs: list[tuple[str, str]]) -> bytes:
 
 
 def _peer_urls(urls: Sequence[str]) -> bytes:
+    import json
+
     return json.dumps({"peerURLs": list(urls)}, separators=(",", ":")).encode()
 
 
@@ -254,7 +266,7 @@ def _number(text: str) -> int:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(body)
+        data = loads(body)
     except ValueError:
         raise InvalidJSON from None
     if not isinstance(data, dict):

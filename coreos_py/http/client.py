@@ -1,14 +1,15 @@
 """Blocking HTTP/1.1 client for command-line programs: one kept connection per endpoint.
 
-No asyncio, no http.client (12 ms to import), ssl only for https. Errors carry the texts Go's
-client prints, because etcdctl 2.3 and fleetctl 1.0 show them.
+No asyncio, no http.client (12 ms to import), ssl only for https, and of socket only the C part (the
+rest brings enum and selectors: 2 ms). Errors carry the texts Go's client prints, because etcdctl
+2.3 and fleetctl 1.0 show them.
 """
 
 from __future__ import annotations
 
+import _socket as socket
 import os
 import select
-import socket
 from time import monotonic
 
 from coreos_py.base.errors import CoreosError
@@ -139,10 +140,22 @@ class HTTPClient:
             return sock
         try:
             _arm(sock, deadline)
-            return self._tls().wrap_socket(sock, server_hostname=endpoint.host)
+            return self._wrap(sock, endpoint.host)
         except OSError as exc:
             sock.close()
             raise _translate(exc, "read") from exc
+
+    def _wrap(self, sock: socket.socket, host: str) -> ssl.SSLSocket:
+        import socket as whole
+
+        context, timeout_s = self._tls(), sock.gettimeout()
+        plain = whole.socket(fileno=sock.detach())
+        plain.settimeout(timeout_s)
+        try:
+            return context.wrap_socket(plain, server_hostname=host)
+        except OSError:
+            plain.close()
+            raise
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:

@@ -131,7 +131,7 @@ def test_broken_module(place, tmp_path):
         for name in source.namelist():
             if name == "coreos_py/etcd/cmd_etcdctl.py":
                 target.writestr(name, "import nothing_of_this_name\n")
-            elif name != "coreos_py/etcd/cmd_etcdctl.pyc":
+            else:
                 target.writestr(name, source.read(name))
     done = run([sys.executable, broken, "etcdctl", "get", "k"])
     assert done.returncode == 126
@@ -140,6 +140,37 @@ def test_broken_module(place, tmp_path):
     done = run([sys.executable, broken, "etcdctl"], env={"COREOS_PY_DEBUG": "1"})
     assert done.returncode == 126
     assert b"Traceback" in done.stderr
+
+
+def test_another_interpreter_takes_the_sources(place, expected, tmp_path):
+    """The block of compiled code is for one interpreter; without it everything is the same."""
+    whole = (place / "coreos.pyz").read_bytes()
+    begin = whole.index(b"\n") + 1
+    assert whole[begin + 2 : begin + 4] == b"\r\n"
+    other = tmp_path / "etcdctl"
+    other.write_bytes(whole[:begin] + b"\0\0\r\n" + b"\xff" * 1000 + whole[begin + 1004 :])
+    other.chmod(0o755)
+    done = run([other, *WORDS])
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, b"")
+
+
+def test_a_traceback_shows_the_source(place):
+    code = (
+        "import runpy, sys, traceback\n"
+        "sys.argv = [sys.argv[1], 'etcdctl', 'help', 'get']\n"
+        "sys.path.insert(0, sys.argv[0])\n"
+        "import os\n"
+        "def stop(status):\n"
+        "    raise RuntimeError(status)\n"
+        "os._exit = stop\n"
+        "try:\n"
+        "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except RuntimeError:\n"
+        "    traceback.print_exc()\n"
+    )
+    done = run(["/usr/bin/python3", "-IS", "-c", code, place / "coreos.pyz"])
+    assert b"os._exit(code)" in done.stderr
+    assert b'File "coreos_py/multicall.py", line ' in done.stderr
 
 
 def test_empty_environment(place, expected):
@@ -261,7 +292,7 @@ def test_what_is_inside(archive):
         assert names == sorted(names)
         assert {entry.date_time for entry in inside.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert not [name for name in names if name.endswith(".so")]
-        assert not [name for name in names if name.endswith(".py") and f"{name}c" not in names]
+        assert [name for name in names if name.endswith(".pyc")] == ["__main__.pyc"]
         here = str(archive.parents[1]).encode()
         assert not [name for name in names if here in inside.read(name)]
         assert "environment.json" in names
