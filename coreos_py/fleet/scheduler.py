@@ -79,9 +79,9 @@ def explain(units: Iterable[Unit], machines: Iterable[Machine], name: str) -> di
 
 
 def reasons(units: Iterable[Unit], machines: Iterable[Machine]) -> dict[str, str]:
-    """Return in one line each why units that want a machine have none and will get none."""
+    """Return in one line each why units that want a machine have none, or cannot stay there."""
     cluster = view(units, machines)
-    found: dict[str, str] = {}
+    found = {d.unit: d.reason for d in cluster.decisions if wants_machine(cluster.jobs[d.unit])}
     for unit in cluster.jobs.values():
         if unit.machine_id or not wants_machine(unit):
             continue

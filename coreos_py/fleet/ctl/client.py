@@ -16,13 +16,14 @@ from coreos_py.http.url import Endpoint, escape_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from coreos_py.http.client import ReplyStream
     from coreos_py.http.reply import Reply
 
-REQUEST_TIMEOUT_S = 60.0
+# Longer than a fleetd takes that has to find another etcd first; one that is frozen never answers.
+REQUEST_TIMEOUT_S = 20.0
 # Fewer changes than this go one by one, and this many at most in one request.
 _BATCH_MIN = 5
 _BATCH = 100
@@ -130,7 +131,18 @@ class Client:
 
     _has_batch = True
 
-    def __init__(self, endpoint: Endpoint, *, http: HTTPClient, shown_host: str) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        http: HTTPClient,
+        shown_host: str,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        debug: Callable[[str], None] | None = None,
+    ) -> None:
+        """`debug` is told every request and the status of its answer."""
+        self._timeout_s = timeout_s
+        self._debug = debug
         self._endpoint = endpoint
         self._http = http
         self._base = f"{endpoint.path}/fleet/v1/"
@@ -262,12 +274,14 @@ class Client:
 
     def _lines(self, path: str, query: str) -> Lines | None:
         target = f"{self._base}{path}?alt=json{query}"
+        self._tell("GET", target)
         try:
             reply = self._http.stream(
-                "GET", self._endpoint, target, header_deadline=monotonic() + REQUEST_TIMEOUT_S
+                "GET", self._endpoint, target, header_deadline=monotonic() + self._timeout_s
             )
         except TransportError as err:
             raise APIError(self._failed("GET", target, err)) from None
+        self._tell("GET", target, reply.status)
         if reply.status != 200:
             reply.close()
             return None
@@ -310,6 +324,7 @@ class Client:
         headers = [("User-Agent", "fleetctl (coreos-py)")]
         if body:
             headers.append(("Content-Type", "application/json"))
+        self._tell(method, target)
         try:
             reply = self._http.request(
                 method,
@@ -317,13 +332,22 @@ class Client:
                 target,
                 headers=headers,
                 body=body,
-                deadline=monotonic() + REQUEST_TIMEOUT_S,
+                deadline=monotonic() + self._timeout_s,
             )
         except TransportError as err:
             raise APIError(self._failed(method, target, err)) from None
+        self._tell(method, target, reply.status)
         if not 200 <= reply.status < 300:
             raise _refused(reply)
         return reply
+
+    def _tell(self, method: str, target: str, status: int = 0) -> None:
+        if self._debug is None:
+            return
+        from coreos_py.http.message import REASONS
+
+        answer = f" {status} {REASONS.get(status, '')}" if status else ""
+        self._debug(f"HTTP {method} {self._shown}{target}{answer}".rstrip())
 
     def _failed(self, method: str, target: str, err: TransportError) -> str:
         return f'{method.capitalize()} "{self._shown}{target}": {err}'

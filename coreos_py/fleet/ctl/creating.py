@@ -89,6 +89,8 @@ def _must_create(session: Session, argument: str, known: Unit | None) -> bool:
             raise
         return False
     if not is_replacing:
+        if not differs:
+            session.debug(f"Found same Unit({name}) in Registry, no need to recreate it")
         return False
     if not differs:
         out(f"Found same Unit({name}) in Registry, nothing to do")
@@ -128,10 +130,12 @@ def _differs_locally(session: Session, path: str, known: Unit, *, is_replacing: 
 
 def _find_text(session: Session, path: str, name: str) -> UnitFile:
     if os.path.exists(path):
+        session.debug(f"Unit({name}) found in local filesystem")
         try:
             return read_unit_file(path)
         except CreationError as err:
             raise CreationError(f"failed getting Unit({path}) from file: {err}") from None
+    session.debug(f"Looking for Unit({name}) or its corresponding template")
     info = name_info(name)
     if info is None or not info.is_instance:
         raise CreationError(f"unable to find Unit({name}) in Registry or on filesystem")
@@ -149,6 +153,7 @@ def _find_template(session: Session, path: str, info: NameInfo) -> UnitFile:
         text = f"error retrieving template Unit({template}) from Registry: {err}"
         raise CreationError(text) from None
     if known is not None:
+        session.debug(f"Template Unit({template}) found in registry")
         try:
             _differs_locally(session, path, known, is_replacing=bool(session.flag("replace")))
         except CreationError as err:

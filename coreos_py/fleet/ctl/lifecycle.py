@@ -235,6 +235,7 @@ def _raise_to(session: Session, verb: str, state: str) -> list[Unit] | None:
         if units[name].desired_state == state:
             session.debug(f"Unit({name}) already {state}, skipping.")
         else:
+            session.debug(f"Setting Unit({name}) target state to {state}")
             changes.append(Change(name, state=state))
     triggered = []
     for change, problem in zip(changes, session.client.change(changes), strict=True):
@@ -253,6 +254,7 @@ def _raise_to(session: Session, verb: str, state: str) -> list[Unit] | None:
 
 
 def _send(session: Session, unit: Unit, state: str) -> bool:
+    session.debug(f"Setting target state of Unit({unit.name}) to {state}")
     try:
         session.client.set_target_state(unit.name, state)
     except APIError as err:

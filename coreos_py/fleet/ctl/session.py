@@ -10,7 +10,7 @@ import sys
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.base.unitfile import default_type, is_recognised_type
-from coreos_py.fleet.ctl.client import APIError, Client
+from coreos_py.fleet.ctl.client import REQUEST_TIMEOUT_S, APIError, Client
 from coreos_py.http.client import HTTPClient
 from coreos_py.http.url import parse_endpoint
 
@@ -48,7 +48,8 @@ class Session:
         self.dash = call.dash
         self.command = call.path[-1].name
         self.is_debug: bool = call.settings["debug"]
-        self.client = make_client(call.settings, warn=self.warn)
+        debug = self.debug if self.is_debug else None
+        self.client = make_client(call.settings, warn=self.warn, debug=debug)
         self._machines: dict[str, Machine] | None = None
         self._templates: dict[str, Unit | None] = {}
 
@@ -174,7 +175,12 @@ def is_local(machine_id: str) -> bool:
         return False
 
 
-def make_client(settings: Values, *, warn: Callable[[str], None]) -> Client:
+def make_client(
+    settings: Values,
+    *,
+    warn: Callable[[str], None],
+    debug: Callable[[str], None] | None = None,
+) -> Client:
     """Return the client that --driver, --endpoint and --tunnel ask for."""
     driver = settings["driver"]
     if driver == "etcd":
@@ -187,12 +193,12 @@ def make_client(settings: Values, *, warn: Callable[[str], None]) -> Client:
     if others:
         warn(f"multiple endpoints provided but only the first ({first}) is used")
     try:
-        return _api_client(settings, first)
+        return _api_client(settings, first, debug)
     except (ValueError, CoreosError) as err:
         raise Fatal(f"Unable to initialize client: {err}") from None
 
 
-def _api_client(settings: Values, url: str) -> Client:
+def _api_client(settings: Values, url: str, debug: Callable[[str], None] | None) -> Client:
     scheme, mark, rest = url.partition("://")
     if not mark:
         _check_escapes(url)
@@ -215,7 +221,9 @@ def _api_client(settings: Values, url: str) -> Client:
         http: HTTPClient = TunnelledClient(settings)
     else:
         http = HTTPClient(tls=lambda: tls_context(settings))
-    return Client(endpoint, http=http, shown_host=shown)
+    is_asked_for = settings.origin("request-timeout") != "default"
+    timeout_s = settings["request-timeout"] if is_asked_for else REQUEST_TIMEOUT_S
+    return Client(endpoint, http=http, shown_host=shown, timeout_s=timeout_s, debug=debug)
 
 
 def _check_escapes(url: str) -> None:

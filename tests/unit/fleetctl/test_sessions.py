@@ -54,10 +54,6 @@ def test_session(path, rewrite, tmp_path, monkeypatch):
                 wanted = int(command.bare[0])
                 eventually(lambda: _active(fleet) == wanted)
                 return ""
-            if command.name in ("break", "mend"):
-                for manager in fleet.managers.values():
-                    manager.broken = set(command.bare)
-                return ""
             if command.name == "down":
                 for api in fleet.apis:
                     api.available = False
