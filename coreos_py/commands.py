@@ -33,6 +33,8 @@ _FLEETCTL = "coreos_py.fleet.cmd_fleetctl:main"
 _LOCKSMITHCTL = "coreos_py.locksmith.cmd_locksmithctl:main"
 _LOCKSMITHD = "coreos_py.locksmith.cmd_locksmithd:main"
 _DISCOVERY = "coreos_py.discovery.cmd_discovery:main"
+_CLOUDINIT = "coreos_py.cloudinit.cmd_coreos_cloudinit:main"
+_UPDATE_SSH_KEYS = "coreos_py.cloudinit.cmd_update_ssh_keys:main"
 _LATER = "coreos_py.cli.later:main"
 _CGPT = "coreos_py.update.cmd_cgpt:main"
 _ROOTDEV = "coreos_py.update.cmd_rootdev:main"
@@ -56,7 +58,8 @@ ROWS = (
     Row("rootdev", _ROOTDEV, CLI, "rootdev(8)", help="the device that a path is on"),
     Row("coreos-setgoodroot", _SETGOODROOT, CLI, "coreos-setgoodroot(8)", help="mark a good slot"),
     Row("coreos-postinst", _POSTINST, CLI, "coreos-postinst(8)", help="what a new image runs"),
-    Row("coreos-cloudinit", _LATER, LATER, "", help="first-boot configuration"),
+    Row("coreos-cloudinit", _CLOUDINIT, CLI, "coreos-cloudinit(1)", help="applies user-data"),
+    Row("update-ssh-keys", _UPDATE_SSH_KEYS, CLI, "update-ssh-keys(1)", help="sets of SSH keys"),
 )
 
 TABLE = {row.name: row for row in ROWS}

@@ -8,6 +8,7 @@ A source is mdoc with lines of the form @WHAT ARGUMENT@:
     @COMMANDS etcdctl@         its commands with theirs
     @ENVIRONMENT etcd@         the variables that its flags are also read from
     @KEYS module:TABLE@        the keys of a configuration file, with their variables
+    @SECTION module:TABLE@     the keys of a section of a cloud-config, with theirs
     @VERBS coreos@             the suite's own verbs
 
 The output is committed; a test regenerates and compares.
@@ -28,6 +29,7 @@ import click
 
 from coreos_py.cli.program import Command, Program
 from coreos_py.cli.settings import Setting
+from coreos_py.cloudinit.schema import Field
 from coreos_py.cmd_coreos import coreos
 from coreos_py.commands import TABLE
 from coreos_py.suite import programs
@@ -71,6 +73,13 @@ def table(where: str) -> tuple[Setting, ...]:
     module, _, name = where.partition(":")
     settings: tuple[Setting, ...] = getattr(importlib.import_module(module), name)
     return settings
+
+
+def fields(where: str) -> tuple[Field, ...]:
+    """The fields at "module:NAME"."""
+    module, _, name = where.partition(":")
+    found: tuple[Field, ...] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def options(settings: Iterable[Setting]) -> Iterator[str]:
@@ -152,6 +161,17 @@ def keys(settings: Iterable[Setting]) -> Iterator[str]:
     yield ".El"
 
 
+def section(fields: Iterable[Field]) -> Iterator[str]:
+    """The keys of a section in the order of their variables."""
+    yield ".Bl -column -offset indent coreos_ssh_import_github_users ETCD_INITIAL_ADVERTISE"
+    for field in fields:
+        notes = [field.env] if field.env != field.name.upper() else []
+        notes += [field.kind] if field.kind != "string" else []
+        notes += ["deprecated"] if field.deprecated else []
+        yield f".It {field.name.replace('_', '-')} Ta {', '.join(notes)}".rstrip()
+    yield ".El"
+
+
 def verbs(group: click.Group, prefix: str = "") -> Iterator[str]:
     """A tagged list of click commands, sub-commands by their whole name."""
     yield ".Bl -tag -width Ds"
@@ -228,6 +248,7 @@ _MACROS: dict[str, Callable[[str], Iterable[str]]] = {
     "COMMANDS": lambda name: commands(program(name).commands),
     "ENVIRONMENT": lambda name: environment(program(name).settings),
     "KEYS": lambda where: keys(table(where)),
+    "SECTION": lambda where: section(fields(where)),
     "VERBS": lambda _name: verbs(coreos),
 }
 

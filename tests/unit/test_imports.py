@@ -49,6 +49,8 @@ WAYS = {
     "fleetctl cat": ["fleetctl", "--endpoint", NOWHERE, "cat", "a.service"],
     "fleetctl start": ["fleetctl", "--endpoint", NOWHERE, "start", "a.service"],
     "locksmithctl status": ["locksmithctl", "--endpoint", NOWHERE, "status"],
+    "coreos-cloudinit version": ["coreos-cloudinit", "-version"],
+    "update-ssh-keys": ["update-ssh-keys", "-u", "no such user"],
     "locksmithctl lock": ["locksmithctl", "--endpoint", NOWHERE, "lock", "a"],
     "cgpt": ["cgpt", "show", "/dev/null"],
     "rootdev": ["rootdev", "/"],

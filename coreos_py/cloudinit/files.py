@@ -1,0 +1,189 @@
+"""Files as a cloud-config writes them: whole or not at all, and not at all when they are there.
+
+Mirrors system/file.go and the masks of system/systemd.go of coreos-cloudinit 1.13.0. Upstream
+writes a file also when it is the same already; here a second run leaves it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import posixpath
+import pwd
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from coreos_py.base.atomic import fsync_dir, write_all
+from coreos_py.cloudinit import gotext
+from coreos_py.cloudinit.sources.source import go_reason
+from coreos_py.cloudinit.tools import ToolError, chown
+
+if TYPE_CHECKING:
+    from coreos_py.cloudinit.config import File
+    from coreos_py.cloudinit.log import Log
+
+_OCTAL = re.compile(r"[-+]?[0-7]+")
+_MODE_MAX = 1 << 31
+
+
+class FileError(Exception):
+    """A file cannot be written; the message is Go's."""
+
+
+def target(path: str, *, root: str = "/") -> str:
+    """Where a file goes: below `root`, whatever its path says."""
+    inside = posixpath.normpath("/" + path).lstrip("/")
+    return posixpath.join(root, inside)
+
+
+def mode(permissions: str) -> int:
+    """The permission bits of an octal number; others are dropped, as by Go's os.FileMode."""
+    if not permissions:
+        return 0o644
+    value = int(permissions, 8) if _OCTAL.fullmatch(permissions) else _MODE_MAX
+    if not -_MODE_MAX <= value < _MODE_MAX:
+        text = gotext.quote(permissions)
+        raise FileError(f"Unable to parse file permissions {text} as integer")
+    return value & 0o777
+
+
+def write(file: File, log: Log, *, root: str = "/") -> str:
+    """Put the file in its place; the path it got. FileError."""
+    path = target(file.path, root=root)
+    log(f"Writing file to {gotext.quote(path)}")
+    directory = posixpath.dirname(path)
+    try:
+        make_directory(directory)
+        bits = mode(file.permissions)
+        if not _is_same(path, file, bits):
+            _write(path, directory, file, bits)
+    except OSError as error:
+        raise FileError(_go_text(error)) from None
+    except ValueError:
+        raise FileError(f"open {path}: invalid argument") from None
+    except ToolError as error:
+        raise FileError(str(error)) from None
+    log(f"Wrote file to {gotext.quote(path)}")
+    return path
+
+
+def _write(path: str, directory: str, file: File, bits: int) -> None:
+    temporary = posixpath.join(directory, f"cloudinit-temp{os.urandom(5).hex()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            write_all(fd, file.content)
+            os.fchmod(fd, bits)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if file.owner:
+            chown(file.owner, temporary)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    fsync_dir(directory)
+
+
+def compare(file: File, *, root: str = "/") -> str:
+    """What writing the file would do, in a word."""
+    path = target(file.path, root=root)
+    try:
+        if _is_same(path, file, mode(file.permissions)):
+            return "unchanged"
+        return "replaced" if os.path.lexists(path) else "new"
+    except FileError as error:
+        return str(error)
+    except ValueError:
+        return "invalid path"
+
+
+def _is_same(path: str, file: File, bits: int) -> bool:
+    """True when writing would change nothing; when in doubt it would."""
+    try:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != bits:
+            return False
+        if found.st_size != len(file.content) or (found.st_uid, found.st_gid) != _ids(file.owner):
+            return False
+        with open(path, "rb") as old:
+            return old.read() == file.content
+    except (OSError, KeyError):
+        return False
+
+
+def _ids(owner: str) -> tuple[int, int]:
+    """What chown would make of a new file of ours; KeyError for an unknown name."""
+    user, colon, group = owner.partition(":")
+    uid, gid = os.geteuid(), os.getegid()
+    if user:
+        uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+        if colon and not group:
+            gid = pwd.getpwuid(uid).pw_gid
+    if group:
+        gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    return uid, gid
+
+
+def make_directory(path: str) -> None:
+    """The directory and its parents, mode 0755 less the umask; FileError or OSError."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        os.makedirs(path, 0o755, exist_ok=True)
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        raise FileError(f"{path} is not a directory")
+
+
+def mask(path: str) -> None:
+    """Make the unit at `path` a link to /dev/null, whatever is there; FileError."""
+    try:
+        if os.path.islink(path) and os.readlink(path) == os.devnull:
+            return
+        if os.path.exists(path):
+            os.remove(path)
+        else:
+            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        os.symlink(os.devnull, path)
+    except OSError as error:
+        raise FileError(_go_text(error)) from None
+    except ValueError:
+        raise FileError(f"stat {path}: invalid argument") from None
+
+
+def unmask(path: str, log: Log) -> None:
+    """Remove what is empty or leads to a device; FileError."""
+    try:
+        found = os.stat(path)
+        is_empty = stat.S_ISREG(found.st_mode) and found.st_size == 0
+        if is_empty or stat.S_ISCHR(found.st_mode):
+            os.remove(path)
+        else:
+            log(f"{path} is not null or empty, refusing to unmask")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FileError(_go_text(error)) from None
+    except ValueError:
+        raise FileError(f"stat {path}: invalid argument") from None
+
+
+def read(path: str) -> bytes | None:
+    """A file's bytes, None when it is not there; FileError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FileError(_go_text(error)) from None
+
+
+def _go_text(error: OSError) -> str:
+    paths = " ".join(str(name) for name in (error.filename, error.filename2) if name)
+    return f"{paths}: {go_reason(error)}" if paths else go_reason(error)
