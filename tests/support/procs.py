@@ -282,7 +282,10 @@ def http_request(
     timeout_s: float = 30.0,
     tls: ssl.SSLContext | None = None,
 ) -> Reply:
-    """One request on its own connection; a mapping as body is sent as a form."""
+    """One request on its own connection; a mapping as body is sent as a form.
+
+    OSError when no whole answer comes.
+    """
     parts = urllib.parse.urlsplit(url)
     assert parts.hostname is not None
     sent = dict(headers or {})
@@ -301,6 +304,8 @@ def http_request(
         conn.request(method, target, body=body, headers=sent)
         response = conn.getresponse()
         return Reply(response.status, response.headers, response.read())
+    except http.client.HTTPException as error:  # half an answer: its server died in between
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
     finally:
         conn.close()
 
