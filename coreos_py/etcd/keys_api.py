@@ -6,7 +6,7 @@ its bytes. Mirrors keysHandler of etcd 2.3.8's etcdhttp/client.go.
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,21 @@ from coreos_py.base.errors import EVENT_INDEX_CLEARED, INVALID_FORM, RAFT_INTERN
 from coreos_py.etcd import keys_request, replies
 from coreos_py.etcd.keys_request import QuietRequest
 from coreos_py.etcd.quota import Quota
+from coreos_py.etcd.watch_replies import Progress, ReplayReply, WatchReply
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
 from coreos_py.store import event as ev
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from coreos_py.etcd import pb
     from coreos_py.etcd.auth.gate import Gate
+    from coreos_py.etcd.keys_request import WatchWishes
     from coreos_py.etcd.server import Server
     from coreos_py.store.event import Event
-    from coreos_py.store.watch import Watcher
 
 PREFIX = keys_request.PREFIX
-REPLAY_AHEAD_BYTES = 128 << 10
-REPLAY_BEHIND_EVENTS = 1000
 _METHODS = frozenset(("HEAD", "GET", "PUT", "POST", "DELETE"))
 _LOGGED = frozenset(("PUT", "POST", "DELETE"))
 _QUIETED = frozenset((ev.SET, ev.CREATE, ev.UPDATE, ev.COMPARE_AND_SWAP))
@@ -47,6 +48,7 @@ class KeysAPI:
         limit = server.config.quota_bytes
         self._quota = Quota(server.store, limit) if limit else None
         self._head = replies.JSON_TYPE + self.cluster_header
+        self._progress = Progress(server.store, call_later=_call_later, now=monotonic)
 
     def handle(
         self, request: Request, path: str, *, query: bytes, extra: bytes
@@ -94,9 +96,7 @@ class KeysAPI:
                     server.read(reply)
                     return reply
                 if parsed.wait:
-                    if parsed.stream and parsed.since and keys_request.replays(query):
-                        return self._replay(parsed, extra)
-                    return self._watch(parsed, extra)
+                    return self._watch(parsed, keys_request.watch_wishes(query), extra)
             requests.received[method] += 1
             event = self._store.get(
                 parsed.path, recursive=parsed.recursive, sort=parsed.sorted, now_ns=time_ns()
@@ -131,22 +131,33 @@ class KeysAPI:
         error = StoreError(INVALID_FORM, "http: POST too large")
         return replies.store_error(error, headers=self.cluster_header)
 
-    def _watch(self, parsed: pb.Request, extra: bytes) -> Pending:
+    def _watch(self, parsed: pb.Request, wishes: WatchWishes, extra: bytes) -> Pending:
         self._requests.watches += 1
-        watcher = self._store.watch(
-            parsed.path,
-            recursive=parsed.recursive,
-            stream=parsed.stream,
-            since_index=parsed.since,
-        )
-        return WatchReply(watcher, self.head(watcher.start_index, extra), stream=parsed.stream)
+        store = self._store
+        reply: WatchReply | ReplayReply
+        # Who wants to hear of progress must not be left with a stream that has ended unseen.
+        if parsed.stream and parsed.since and (wishes.replay or wishes.progress_s):
+            events, watcher = store.replay(
+                parsed.path, recursive=parsed.recursive, since_index=parsed.since
+            )
+            reply = ReplayReply(watcher, self.head(watcher.start_index, extra), events)
+        else:
+            watcher = store.watch(
+                parsed.path,
+                recursive=parsed.recursive,
+                stream=parsed.stream,
+                since_index=parsed.since,
+                strict=wishes.progress_s > 0,
+            )
+            headers = self.head(watcher.start_index, extra)
+            reply = WatchReply(watcher, headers, stream=parsed.stream)
+        if wishes.progress_s:
+            self._progress.follow(reply, watcher, interval_s=wishes.progress_s)
+        return reply
 
-    def _replay(self, parsed: pb.Request, extra: bytes) -> Pending:
-        self._requests.watches += 1
-        events, watcher = self._store.replay(
-            parsed.path, recursive=parsed.recursive, since_index=parsed.since
-        )
-        return ReplayReply(watcher, self.head(watcher.start_index, extra), events)
+
+def _call_later(delay_s: float, callback: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(delay_s, callback)
 
 
 class KeyReply(Pending):
@@ -178,60 +189,3 @@ class KeyReply(Pending):
         api.failed(self.request.method, error.status)
         headers = api.cluster_header + self._extra
         self.complete(replies.store_error(error, headers=headers))
-
-
-class WatchReply(Pending):
-    """The reply to a watch: headers at once, events as they come."""
-
-    __slots__ = ("_stream", "_watcher")
-
-    def __init__(self, watcher: Watcher, headers: bytes, *, stream: bool) -> None:
-        super().__init__()
-        self._watcher = watcher
-        self._stream = stream
-        self.start(200, headers)
-        self.on_close(watcher.remove)
-        watcher.on_event(self._on_event, on_close=self.end)
-
-    def _on_event(self, event: Event) -> None:
-        self.write(event.to_line())
-        if not self._stream:
-            self._watcher.remove()
-            self.end()
-
-
-class ReplayReply(Pending):
-    """The reply to a stream that starts in the past: history as the client takes it, then live."""
-
-    __slots__ = ("_behind_max", "_pumping", "_waiting", "_watcher")
-
-    def __init__(self, watcher: Watcher, headers: bytes, events: list[Event]) -> None:
-        super().__init__()
-        self._watcher = watcher
-        self._waiting = deque(events)
-        self._behind_max = len(events) + REPLAY_BEHIND_EVENTS
-        self._pumping = True
-        self.start(200, headers)
-        self.on_close(watcher.remove)
-        watcher.on_event(self._on_event, on_close=self.end)
-        self.on_drain(self._pump)
-
-    def _on_event(self, event: Event) -> None:
-        self._waiting.append(event)
-        if not self._pumping:
-            self._pump()
-        elif len(self._waiting) > self._behind_max:
-            self._waiting.clear()
-            self._watcher.remove()
-            self.cut()
-
-    def _pump(self) -> None:
-        """Write what waits while there is room."""
-        waiting = self._waiting
-        while waiting:
-            self.write(waiting.popleft().to_line())
-            if self.buffered > REPLAY_AHEAD_BYTES:
-                self._pumping = True
-                self.on_drain(self._pump)
-                return
-        self._pumping = False

@@ -7,7 +7,7 @@ mime packages it stands on; the order of the checks decides which error a client
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coreos_py.base.errors import (
     INDEX_NAN,
@@ -36,6 +36,8 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 _ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
 _BODY_METHODS = frozenset(("PUT", "POST", "PATCH"))
+
+PROGRESS_MAX_S = 86400
 
 Form = dict[str, str]
 
@@ -78,9 +80,29 @@ def parse(
     return request._replace(id=request_id) if request_id else request
 
 
-def replays(query: bytes) -> bool:
-    """Whether a streaming watch is to start with all of the history that it asks for. Ours."""
-    return _flag(_parse_query(query), "replay")
+class WatchWishes(NamedTuple):
+    """What only our watches can do."""
+
+    replay: bool = False
+    """A stream starts with all of the history that it asks for."""
+    progress_s: int = 0
+    """How often to hear how far the store has come, 0 for never."""
+
+
+def watch_wishes(query: bytes) -> WatchWishes:
+    """The wishes in the query of a watch; StoreError if one is malformed."""
+    if b"replay" not in query and b"progress" not in query:
+        return _NO_WISHES
+    form = _parse_query(query)
+    progress_s = 0
+    if "progress" in form:
+        progress_s = _uint64(form["progress"]) or 0
+        if not 0 < progress_s <= PROGRESS_MAX_S:
+            raise StoreError(INVALID_FIELD, 'invalid value for "progress"')
+    return WatchWishes(_flag(form, "replay"), progress_s)
+
+
+_NO_WISHES = WatchWishes()
 
 
 def unescape_path(path: bytes) -> str:

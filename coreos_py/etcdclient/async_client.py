@@ -115,14 +115,20 @@ class AsyncEtcd:
     async def watch(self, path: str, *, wait_index: int = 0, recursive: bool = False) -> Result:
         """The next event, or the first at or after `wait_index`; waits as long as it takes.
 
-        StoreError 401 when the history no longer goes back that far.
+        StoreError 401 when the history no longer goes back that far. Our server is asked for its
+        progress, so that this does not happen to who waits already.
         """
-        call = calls.wait(path, wait_index=wait_index, recursive=recursive)
         while True:
+            call = calls.wait(
+                path, wait_index=wait_index, recursive=recursive, progress_s=calls.PROGRESS_S
+            )
             try:
-                return calls.read_result(await self._send(call))
+                result = calls.read_result(await self._send(call))
             except EmptyBody:
                 continue
+            if result.action != calls.PROGRESS:
+                return result
+            wait_index = result.node.modified_index + 1
 
     async def stream(self, path: str, *, recursive: bool = False) -> EventStream:
         """Every event from now on, without the nodes as they were before.

@@ -109,6 +109,7 @@ class Store:
         recursive: bool = False,
         stream: bool = False,
         since_index: int = 0,
+        strict: bool = False,
         notify: Callable[[Event], None] | None = None,
     ) -> Watcher:
         """Wait for events at `path`; an event that the history has is waiting at once.
@@ -127,6 +128,7 @@ class Store:
             stream=stream,
             since_index=since_index,
             start_index=self.index,
+            strict=strict,
         )
         if found is None:
             self._hub.add(watcher)
@@ -156,9 +158,15 @@ class Store:
             stream=True,
             since_index=max(since_index, index + 1),
             start_index=index,
+            strict=True,
         )
         self._hub.add(watcher)
         return events, watcher
+
+    @property
+    def history_capacity(self) -> int:
+        """How many events the history has room for."""
+        return self._history.capacity
 
     @property
     def oldest_index(self) -> int:
@@ -356,7 +364,10 @@ class Store:
         return self.freeze().chunks()
 
     def recover(self, data: bytes) -> None:
-        """Become what a snapshot says; BadSnapshot leaves the store as it was. Watchers stay."""
+        """Become what a snapshot says; BadSnapshot leaves the store as it was.
+
+        Watchers stay, as in etcd 2.3.8, though they miss what happened in between; strict ones end.
+        """
         loaded = load(data)
         history = History(self._history.capacity)
         history.events.extend(loaded.events)
@@ -371,6 +382,7 @@ class Store:
         for node in loaded.nodes.values():
             if node.expire_ns:
                 self._expiries.push(node.expire_ns, node.key, self._expires_at)
+        self._hub.end_strict()
 
     # Shared parts of the operations
 

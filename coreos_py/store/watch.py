@@ -32,6 +32,7 @@ class Watcher:
         "since_index",
         "start_index",
         "stream",
+        "strict",
     )
 
     def __init__(
@@ -43,13 +44,16 @@ class Watcher:
         stream: bool,
         since_index: int,
         start_index: int,
+        strict: bool = False,
     ) -> None:
+        """A strict one ends when it might miss an event."""
         self._hub = hub
         self.path = path
         self.recursive = recursive
         self.stream = stream
         self.since_index = since_index
         self.start_index = start_index
+        self.strict = strict
         self.closed = False
         self.pending: list[Event] = []
         self._callback: Callable[[Event], None] | None = None
@@ -94,6 +98,12 @@ class Watcher:
         self.closed = True
         self._hub.discard(self)
 
+    def end(self) -> None:
+        """Drop the watcher; whoever waits is told."""
+        self.closed = True
+        self._hub.discard(self)
+        self.resume()
+
     def deliver(self, event: Event) -> None:
         """Hand over one event, or drop the watcher if its buffer is full."""
         if not self._paused and not self.pending:
@@ -130,6 +140,12 @@ class WatchHub:
             self.count -= 1
             if not group:
                 del self.groups[watcher.path]
+
+    def end_strict(self) -> None:
+        """Events were passed over: end who must not miss one."""
+        strict = [watcher for group in self.groups.values() for watcher in group if watcher.strict]
+        for watcher in strict:
+            watcher.end()
 
     def notify(self, event: Event, removed: Iterable[str] = ()) -> None:
         """Tell everyone concerned; `removed` are the keys that vanished with the event's key."""

@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -136,6 +137,37 @@ def test_a_replay_larger_than_a_client_takes_at_once(member):
         stream.close()
 
 
+def test_an_idle_watch_hears_how_far_the_store_has_come(member):
+    """Who goes on behind what he was told last never meets error 401, however busy others are."""
+    begin = member.put("/quiet/k", "v").json()["node"]["modifiedIndex"]
+    query = "wait=true&recursive=true&progress=60"
+    stream = Stream(member.client_url, f"/v2/keys/quiet?{query}&stream=true")
+    try:
+        write_many(member, 2500)
+        told = stream.next()
+        assert told["action"] == "progress"
+        assert told["node"]["key"] == "/quiet"
+        assert told["node"]["modifiedIndex"] > begin
+        member.put("/quiet/k", "end")
+        last = stream.next()
+        while last["action"] == "progress":
+            told, last = last, stream.next()
+        assert last["node"]["value"] == "end"
+    finally:
+        stream.close()
+    index = told["node"]["modifiedIndex"]
+    found = member.get("/quiet", f"{query}&waitIndex={index + 1}")
+    assert found.json()["node"]["value"] == "end"
+    poll = Stream(member.client_url, f"/v2/keys/quiet?{query.replace('60', '1')}")
+    try:
+        assert poll.next()["action"] == "progress"
+        assert poll.reply.read() == b""
+    finally:
+        poll.close()
+    reply = member.get("/quiet", "wait=true&progress=soon")
+    assert (reply.status, reply.json()["errorCode"]) == (400, 209)
+
+
 def watching(member, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*command("etcdctl"), "--endpoints", member.client_url, *words],
@@ -166,6 +198,30 @@ def test_watch_forever_lists_what_the_history_has_lost(member):
     process = watching(member, "watch", "--after-index", str(begin), "/q")
     assert process.communicate(timeout=120)[1].startswith("Error:  401: ")
     assert process.returncode == 4
+
+
+def test_watch_forever_of_a_quiet_key_loses_nothing_on_a_busy_server(member):
+    member.put("/quiet", "0")
+    process = watching(member, "watch", "--forever", "/quiet")
+
+    def waits() -> bool:
+        return member.request("GET", "/v2/stats/store").json()["watchers"] == 1
+
+    try:
+        eventually(waits)
+        for _ in range(25):
+            write_many(member, 100)  # far less than a history, then a moment to hear of it
+            time.sleep(0.05)
+            eventually(waits)
+        member.kill9()
+        assert "is interrupted, trying again" in process.stderr.readline()
+        member.start()
+        member.wait_ready()
+        member.put("/quiet", "1")
+        assert process.stdout.readline() == "1\n"
+    finally:
+        process.kill()
+    assert "gone from the history" not in process.communicate()[1]
 
 
 @pytest.mark.parametrize("way", ["watch", "exec-watch"])

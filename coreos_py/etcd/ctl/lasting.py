@@ -2,6 +2,7 @@
 
 etcdctl 2.3.8 ends at the first refusal. Ours asks again while no member answers, and where the
 history has moved on it lists what it watches and shows what has changed, then goes on from there.
+From our etcd it asks for progress, so that this is needed only after a long interruption.
 """
 
 from __future__ import annotations
@@ -68,11 +69,17 @@ class _Watch:
             return []
         except CoreosError as err:
             fail(EXIT_SERVER_ERROR, err)
-        self._wait_index = max(event.node.modified_index, self._wait_index) + 1
-        return [event]
+        passed = event.action == calls.PROGRESS
+        self._wait_index = max(event.node.modified_index, self._wait_index - passed) + 1
+        return [] if passed else [event]
 
     def _wait(self) -> Result:
-        call = calls.wait(self._key, wait_index=self._wait_index, recursive=self._recursive)
+        call = calls.wait(
+            self._key,
+            wait_index=self._wait_index,
+            recursive=self._recursive,
+            progress_s=calls.PROGRESS_S,
+        )
         stream = self._client.download(call)
         reply = Reply(stream.status, stream.fields, b"")
         self._answered()

@@ -34,6 +34,12 @@ CALLS = [
         "/v2/keys/d?quorum=true&recursive=true&sorted=true",
         None,
     ),
+    (
+        calls.wait("/w", wait_index=7, progress_s=30),
+        "GET",
+        "/v2/keys/w?progress=30&recursive=false&wait=true&waitIndex=7",
+        None,
+    ),
     (calls.wait("/w"), "GET", "/v2/keys/w?recursive=false&wait=true&waitIndex=0", None),
     (
         calls.wait("/w", wait_index=7, recursive=True),
