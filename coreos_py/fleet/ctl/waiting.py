@@ -192,22 +192,26 @@ def _explain_refusal(session: Session, unit: Unit) -> None:
 
 
 def _active_states(session: Session, units: Mapping[str, Unit]) -> dict[str, str]:
-    """Return the active states of loaded units; many are asked for with one list."""
+    """Return the active states of the units; many are asked for with one list."""
     found = {}
     try:
         if len(units) > SINGLE_READS:
             placed = {unit.name: unit.machine_id for unit in session.lookup(units).values()}
             for state in session.client.states():
-                if state.load == "loaded" and placed.get(state.name) == state.machine_id:
-                    found[state.name] = state.active
+                if placed.get(state.name) == state.machine_id:
+                    found[state.name] = _shown_active(state)
             return found
         for name in units:
             one = session.client.state(name)
-            if one is not None and one.load == "loaded":
-                found[name] = one.active
+            if one is not None:
+                found[name] = _shown_active(one)
     except APIError as err:
         session.debug(f"Retrying assertion of states. err: {err}")
     return found
+
+
+def _shown_active(state: UnitState) -> str:
+    return state.active if state.load == "loaded" else "not loaded"
 
 
 def _states(session: Session, name: str) -> Sequence[UnitState]:
