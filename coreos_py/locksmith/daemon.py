@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coreos_py.base import golog, sdnotify
 from coreos_py.base.errors import CoreosError
-from coreos_py.locksmith import broadcast, connect, rebooter
+from coreos_py.locksmith import broadcast, connect, coordinator, rebooter
 from coreos_py.locksmith import window as windows
-from coreos_py.locksmith.coordinator import PATH, Coordinator, NotCoordinator
+from coreos_py.locksmith.coordinator import Coordinator, NotCoordinator
 from coreos_py.locksmith.lock import unlock_if_held
 from coreos_py.locksmith.rebooter import Action, Rebooter
 from coreos_py.locksmith.semaphore import HolderExists
@@ -54,14 +54,15 @@ class Config(NamedTuple):
     settings: Values
     strategy: str
     window: Window | None
-    machine_id_file: str = connect.MACHINE_ID_FILE
-    coordinator_file: str = PATH
-    utmp: str = broadcast.UTMP
+    machine_id_file: str
+    coordinator_file: str
+    utmp: str
 
 
 def configure(settings: Values) -> Config | None:
     """The configuration, told in the log; None when it cannot be."""
     strategy = settings["reboot-strategy"] or rebooter.REBOOT
+    files = (connect.MACHINE_ID_FILE, coordinator.PATH, broadcast.UTMP)
     start, length = settings["reboot-window-start"], settings["reboot-window-length"]
     if bool(start) != bool(length):
         names = "$REBOOT_WINDOW_START and $REBOOT_WINDOW_LENGTH"
@@ -69,7 +70,7 @@ def configure(settings: Values) -> Config | None:
         return None
     if not start:
         log.info("No configured reboot window")
-        return Config(settings, strategy, None)
+        return Config(settings, strategy, None, *files)
     try:
         window = windows.parse(start, length)
     except ValueError as err:
@@ -78,7 +79,7 @@ def configure(settings: Values) -> Config | None:
     log.info('Reboot window start is "%s" and length is "%s"', start, length)
     begin, end = windows.next_ns(window, calendar(time.time_ns()))
     log.info("Next window begins at %s and ends at %s", _go_time(begin), _go_time(end))
-    return Config(settings, strategy, window)
+    return Config(settings, strategy, window, *files)
 
 
 def calendar(now_ns: int) -> Now:
