@@ -65,7 +65,8 @@ def up(
             agent_ttl=agent_ttl,
             metadata=list(metadata),
         )
-    if state.supervisor(directory):
+    was_up = bool(state.supervisor(directory))
+    if was_up:
         say(f"the cluster in {directory} is up already")
     elif foreground:
         _run_attached(directory, described)
@@ -73,13 +74,21 @@ def up(
     else:
         say(f"starting {len(described.machines)} machines in {directory}")
         launch.clear_leftovers(directory)
-        launch.start_supervisor(directory)
     try:
+        if not was_up:
+            launch.start_supervisor(directory)
         launch.wait_healthy(directory, described, timeout_s=HEALTHY_TIMEOUT_S, report=say)
     except KeyboardInterrupt:
         if not known:
             _end(directory, keep=False)
         raise
+    except CoreosError as error:
+        if was_up:
+            hint = "its machines were left as they are: coreos cluster status, or down and up"
+        else:
+            _end(directory, keep=True)
+            hint = "nothing runs, state and logs are kept: coreos cluster up again, or down"
+        raise CoreosError(str(error), hint=hint) from None
     say(f"the cluster is healthy after {time.monotonic() - started:.1f} s")
 
 
@@ -98,7 +107,10 @@ def _run_attached(directory: str, described: spec.Cluster) -> None:
             )
         )
         await asyncio.wait({whole, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if watch.done() and watch.exception() is None:
+        problem = watch.exception() if watch.done() else None
+        if problem is not None:
+            say(f"{problem}; Ctrl-C ends the cluster")
+        elif watch.done():
             say("the cluster is healthy; Ctrl-C ends it")
         await whole
         await asyncio.gather(watch, return_exceptions=True)
