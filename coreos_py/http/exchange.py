@@ -121,14 +121,16 @@ class Pending:
             self._on_close.clear()
             self._sink.abort()
 
-    def end(self) -> None:
-        """End the body; the connection goes on with the next request."""
+    def end(self, last: bytes = b"") -> None:
+        """End the body, after one more piece; the connection goes on with the next request."""
         if self._sink is None:
-            self._early.append(self.end)
+            self._early.append(lambda: self.end(last))
         elif self._state == _STREAMING:
             assert self._request is not None
-            if self._chunked and self._request.method != "HEAD":
-                self._sink.send(b"0\r\n\r\n")
+            if self._chunked:
+                last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+            if last and self._request.method != "HEAD":
+                self._sink.send(last)
             if self._state == _STREAMING:  # sending may have cut the peer off
                 self._state = _DONE
                 self._on_close.clear()

@@ -280,14 +280,14 @@ def test_pending_that_is_complete_when_it_is_returned():
             pending = Pending()
             pending.start(200, ())
             pending.write(b"now")
-            pending.end()
+            pending.end(b"and then")
             return pending
 
         wire = await Bench({"/": handler, "/stream": stream}).connect()
         wire.send(GET % b"/" * 2 + GET % b"/stream" + GET % b"/")
         assert await wire.until(b"hello\n") == HELLO_WIRE
         assert await wire.until(b"hello\n") == HELLO_WIRE
-        assert (await wire.until(b"0\r\n\r\n")).endswith(b"\r\n\r\n3\r\nnow\r\n0\r\n\r\n")
+        assert (await wire.until(b"0\r\n\r\n")).endswith(b"3\r\nnow\r\n8\r\nand then\r\n0\r\n\r\n")
         assert await wire.until(b"hello\n") == HELLO_WIRE
         wire.close()
 
@@ -324,8 +324,7 @@ def test_stream_to_http_1_0_ends_with_the_connection():
             pending = Pending()
             pending.start(200, ())
             pending.write(b"a")
-            pending.write(b"b")
-            pending.end()
+            pending.end(b"b")
             return pending
 
         wire = await Bench({"/": handler}).connect()
@@ -341,7 +340,7 @@ def test_stream_to_head_has_no_body():
             pending = Pending()
             pending.start(200, ())
             pending.write(b"a")
-            pending.end()
+            pending.end(b"b")
             return pending
 
         wire = await Bench({"/": HELLO, "/w": handler}).connect()
