@@ -67,7 +67,8 @@ def run(scenario):
     return asyncio.run(whole())
 
 
-def test_transcript(rewrite):
+@pytest.mark.parametrize("name", ["api.txt", "api-extras.txt"])
+def test_transcript(rewrite, name):
     with asyncio.Runner() as runner:
         etcd = MemoryEtcd()
 
@@ -80,7 +81,7 @@ def test_transcript(rewrite):
             return runner.run(_request(node, etcd, command))
 
         try:
-            transcript.run_file(DATA / "api.txt", execute, rewrite=rewrite)
+            transcript.run_file(DATA / name, execute, rewrite=rewrite)
         finally:
             runner.run(node.close())
 
