@@ -15,13 +15,14 @@ from coreos_py.etcd import datadir, discovery_client, membership, pb, remote, sr
 from coreos_py.etcd.disk import snapshot_loader
 from coreos_py.etcd.membership import Cluster, Member, MembershipError
 from coreos_py.etcd.snap import Snapshotter
+from coreos_py.etcd.stand_alone import stand_alone
 from coreos_py.etcd.version import downgrade, short
 from coreos_py.etcd.wal import WAL, WalContents, exists
 from coreos_py.raft.errors import RaftError
 from coreos_py.raft.log import MemoryLog
 from coreos_py.raft.node import Config as RaftConfig
 from coreos_py.raft.node import RawNode
-from coreos_py.raft.types import ConfChange, ConfChangeType, Entry, HardState, Snapshot
+from coreos_py.raft.types import ConfChange, ConfChangeType, Snapshot
 from coreos_py.store.snapshot import BadSnapshot
 from coreos_py.store.store import Store
 
@@ -199,9 +200,13 @@ def _restart(config: Config, dirs: MemberDirs, opened: _Opened) -> Started:
     metadata = pb.decode_metadata(contents.metadata)
     hard_state, entries = contents.hard_state, contents.entries
     if config.force_new_cluster:
-        hard_state, entries = _stand_alone(
-            wal, snapshot, metadata.node_id, hard_state=hard_state, entries=entries
-        )
+        voters = snapshot.meta.nodes if snapshot is not None else ()
+        alone = stand_alone(metadata.node_id, voters, hard_state=hard_state, entries=entries)
+        unsure = sum(entry.index > hard_state.commit for entry in entries)
+        if unsure:
+            log.info("keeping %d WAL entries that were not known to be committed", unsure)
+        wal.save(alone.hard_state, alone.appended, sync=True)
+        hard_state, entries = alone.hard_state, alone.kept + alone.appended
     word = "forcing restart of" if config.force_new_cluster else "restarting"
     log.info(
         "%s member %x in cluster %x at commit index %d",
@@ -245,53 +250,6 @@ def _restart(config: Config, dirs: MemberDirs, opened: _Opened) -> Started:
         applied=snapshot.meta.index if snapshot is not None else 0,
         applied_term=snapshot.meta.term if snapshot is not None else 0,
     )
-
-
-def _stand_alone(
-    wal: WAL,
-    snapshot: Snapshot | None,
-    number: int,
-    *,
-    hard_state: HardState,
-    entries: list[Entry],
-) -> tuple[HardState, list[Entry]]:
-    """--force-new-cluster: drop what is not committed, then remove everybody else."""
-    kept = [entry for entry in entries if entry.index <= hard_state.commit]
-    if len(kept) < len(entries):
-        log.info("discarding %d uncommitted WAL entries ", len(entries) - len(kept))
-    index, term = hard_state.commit, hard_state.term
-    appended: list[Entry] = []
-    for change in _stand_alone_changes(_known_ids(snapshot, kept), number):
-        index += 1
-        data = pb.encode_conf_change(change)
-        appended.append(Entry(term, index, 1, data))
-    hard_state = hard_state._replace(commit=index)
-    wal.save(hard_state, appended, sync=True)
-    return hard_state, kept + appended
-
-
-def _stand_alone_changes(known: list[int], number: int) -> list[ConfChange]:
-    changes = [
-        ConfChange(0, ConfChangeType.REMOVE_NODE, other) for other in known if other != number
-    ]
-    if number not in known:
-        # etcd 2.3.8's choice; `member update` sets the real ones afterwards.
-        local = Member(number, ("http://localhost:7001", "http://localhost:2380"))
-        context = membership.member_json(local).encode()
-        changes.append(ConfChange(0, ConfChangeType.ADD_NODE, number, context))
-    return changes
-
-
-def _known_ids(snapshot: Snapshot | None, entries: list[Entry]) -> list[int]:
-    known = set(snapshot.meta.nodes) if snapshot is not None else set()
-    for entry in entries:
-        if entry.type:
-            change = pb.decode_conf_change(entry.data)
-            if change.type == ConfChangeType.ADD_NODE:
-                known.add(change.node_id)
-            elif change.type == ConfChangeType.REMOVE_NODE:
-                known.discard(change.node_id)
-    return sorted(known)
 
 
 def _create(

@@ -10,6 +10,7 @@ from coreos_py.etcd import pb
 from coreos_py.etcd.ctl.session import EXIT_BAD_ARGS, Fatal
 from coreos_py.etcd.datadir import member_dirs
 from coreos_py.etcd.offline import datacopy
+from coreos_py.etcd.stand_alone import committed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def backup(call: Call) -> int:
     try:
         contents = datacopy.read(source, log=warn)
         metadata = pb.Metadata(datacopy.new_id(), datacopy.new_id())
-        datacopy.write(target, contents._replace(metadata=metadata))
+        # Whoever starts from it has nobody else's word on what is committed; etcd 2.3.8 would
+        # drop what this member had not heard of yet.
+        state = committed(contents.hard_state, contents.entries)
+        datacopy.write(target, contents._replace(metadata=metadata, hard_state=state))
     except CoreosError as err:
         raise Fatal(EXIT_BAD_ARGS, f"{err}\n") from None
     return 0
