@@ -84,6 +84,16 @@ class Machines:
         """The number of the machine with that address."""
         return int(address.rpartition(".")[2]) - 100
 
+    def is_on(self, number: int) -> bool:
+        """False once it has lost its power, or has gone down to reboot."""
+        home = Path(self.environment["COREOS_MACHINES_DIR"]) / str(number)
+        try:
+            pid = int((home / "nspawn.pid").read_text())
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return False
+        return f"{home}/root".encode() in words
+
     def cut_power(self, number: int) -> None:
         self.script("power.sh", "cut", str(number))
 
