@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.procs import (
+    ETCDCTL_PATIENCE,
     EtcdCluster,
     EtcdProcess,
     Process,
@@ -40,7 +41,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory):
 def debian_etcdctl(url: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     assert ETCDCTL is not None
     return subprocess.run(
-        [ETCDCTL, "--endpoints", url, *words],
+        [ETCDCTL, *ETCDCTL_PATIENCE, "--endpoints", url, *words],
         env=environment({"ETCDCTL_API": "2"}),
         input=stdin,
         capture_output=True,
@@ -86,7 +87,15 @@ def test_debians_etcdctl_on_our_server(ours):
 def test_debians_etcdctl_watches_our_server(ours):
     assert ETCDCTL is not None
     watching = subprocess.Popen(
-        [ETCDCTL, "--endpoints", ours.client_url, "watch", "/watched", "--recursive"],
+        [
+            ETCDCTL,
+            *ETCDCTL_PATIENCE,
+            "--endpoints",
+            ours.client_url,
+            "watch",
+            "/watched",
+            "--recursive",
+        ],
         env=environment({"ETCDCTL_API": "2"}),
         stdout=subprocess.PIPE,
         text=True,

@@ -25,7 +25,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.procs import command, environment, eventually, free_ports, http_request
+from tests.support.procs import (
+    ETCDCTL_PATIENCE,
+    command,
+    environment,
+    eventually,
+    free_ports,
+    http_request,
+)
 
 REAL = os.environ.get("REAL_ETCDCTL", "")
 _ID = re.compile(r"\b[0-9a-f]{14,16}\b")
@@ -111,7 +118,7 @@ def run_step(step: dict[str, Any], cluster: Cluster) -> dict[str, object]:
 
 
 def _start(words: list[str], env: dict[str, str], cluster: Cluster) -> subprocess.Popen[bytes]:
-    argv = [REAL] if REAL else command("etcdctl")
+    argv = [REAL, *ETCDCTL_PATIENCE] if REAL else command("etcdctl")
     return subprocess.Popen(
         [*argv, *(cluster.fill(word) for word in words)],
         env=environment(env),

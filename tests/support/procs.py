@@ -118,11 +118,16 @@ def free_ports(count: int) -> list[int]:
     return [_ports.take() for _ in range(count)]
 
 
+# etcdctl gives an endpoint one second, which a busy machine may need for any answer.
+ETCDCTL_PATIENCE = ("--timeout=60s", "--total-timeout=120s")
+
+
 def command(name: str) -> list[str]:
     """The words that run one of our commands."""
+    patience = ETCDCTL_PATIENCE if name == "etcdctl" else ()
     if ARCHIVE:
-        return [sys.executable, "-IS", ARCHIVE, name]
-    return [sys.executable, "-m", "coreos_py", name]
+        return [sys.executable, "-IS", ARCHIVE, name, *patience]
+    return [sys.executable, "-m", "coreos_py", name, *patience]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
