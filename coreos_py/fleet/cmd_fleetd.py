@@ -10,13 +10,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from coreos_py.base import golog, sdnotify
+from coreos_py.base import golog, sdnotify, tls
 from coreos_py.base.errors import CoreosError
 from coreos_py.cli.grammar import GO
 from coreos_py.cli.program import Call, Program
 from coreos_py.cli.settings import BOOL, STRING, Setting
 from coreos_py.fleet import config as configuration
-from coreos_py.fleet import sockets
+from coreos_py.fleet import netinfo, sockets
 from coreos_py.fleet.api import oversize
 from coreos_py.fleet.api_reply import VERSION, failure
 from coreos_py.fleet.server import Server, print_dump
@@ -24,6 +24,8 @@ from coreos_py.http.listen import listen
 from coreos_py.http.server import HTTPServer, Limits
 
 if TYPE_CHECKING:
+    import ssl
+
     from coreos_py.fleet.config import Config
     from coreos_py.http.server import Pending, Request, Response
     from coreos_py.systemd.manager import UnitManager
@@ -104,15 +106,16 @@ class Daemon:
         log.info("Starting fleetd version %s", VERSION)
         config = self._load()
         self._take_signals()
-        opened = sockets.open_all(config.api_listen)
+        context = api_context(config)
+        opened = sockets.open_all(config.api_listen, has_certificate=context is not None)
         http = HTTPServer(self._handle, limits=Limits(body_max=BODY_MAX), oversize=oversize)
-        listeners = listen(http, opened)
+        listeners = listen(http, opened.plain) + listen(http, opened.tls, tls=context)
         manager = make_manager(config)
         await manager.open()
         sdnotify.notify(sdnotify.READY)
         try:
             while not self._stop.is_set():
-                address = config.public_ip
+                address = config.public_ip or netinfo.default_address()
                 self._server = server = Server(
                     config, manager, api_url=sockets.reachable_url(opened, address)
                 )
@@ -177,6 +180,23 @@ class Daemon:
     def _on_dump(self) -> None:
         if self._server is not None:
             print_dump(self._server)
+
+
+def api_context(config: Config) -> tls.ReloadingContext | None:
+    """Return what TLS listeners of the API work with, None without a certificate."""
+    files = (config.api_certfile, config.api_keyfile, config.api_cafile)
+    if not any(files):
+        return None
+
+    def make() -> ssl.SSLContext:
+        return tls.server_context(
+            config.api_certfile,
+            config.api_keyfile,
+            ca_file=config.api_cafile,
+            require_client_cert=bool(config.api_cafile),
+        )
+
+    return tls.ReloadingContext(make, files, complain=log.error, notice=log.info)
 
 
 def make_manager(config: Config) -> UnitManager:

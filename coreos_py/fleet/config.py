@@ -72,6 +72,9 @@ TABLE = (
     # ours
     _setting("unit_manager", STRING, "", "systemd or embedded (default: systemd where it runs)"),
     _setting("api_listen", STRING, "", "where to serve the API", metavar="URL,..."),
+    _setting("api_certfile", STRING, "", "certificate of the API, for https:// listeners"),
+    _setting("api_keyfile", STRING, "", "key of that certificate"),
+    _setting("api_cafile", STRING, "", "authority that must have signed clients' certificates"),
     _setting("machine_id_file", STRING, MACHINE_ID_PATH, "file that holds the machine's identity"),
     _setting("machine_memory", STRING, "", "what the machine has (default: found out)"),
     _setting("machine_cpu", STRING, "", "how many processors it has (default: found out)"),
@@ -107,6 +110,9 @@ class Config(NamedTuple):
     disable_watches: bool
     unit_manager: str
     api_listen: tuple[str, ...]
+    api_certfile: str
+    api_keyfile: str
+    api_cafile: str
     machine_id: str
     memory: int
     cpu: int
@@ -149,6 +155,9 @@ def build(values: Values) -> Config:
         disable_watches=values["disable_watches"],
         unit_manager=_unit_manager(values["unit_manager"]),
         api_listen=tuple(url.strip() for url in values["api_listen"].split(",") if url.strip()),
+        api_certfile=values["api_certfile"],
+        api_keyfile=values["api_keyfile"],
+        api_cafile=values["api_cafile"],
         machine_id=read_machine_id(values["machine_id_file"]),
         memory=_capacity(values, "memory", parse_memory, found=hostinfo.memory),
         cpu=_capacity(values, "cpu", parse_cpu, found=hostinfo.processors),

@@ -63,7 +63,7 @@ class Server:
         timings = Timings(config.agent_ttl_s, config.engine_interval_s)
         self._contact = Contact(timings, time.monotonic())
         self._etcd = _etcd_client(config)
-        self._http = AsyncHTTPClient(connect_timeout_s=5.0)
+        self._http = AsyncHTTPClient(tls=_api_client_context(config), connect_timeout_s=5.0)
         self._registry = registry = Registry(
             self._etcd, config.etcd_key_prefix, on_contact=self._note_contact
         )
@@ -259,6 +259,15 @@ def _etcd_client(config: Config) -> AsyncKeys:
         )
     except ValueError as err:
         raise ConfigError(f"etcd_servers: {err}") from None
+
+
+def _api_client_context(config: Config) -> ssl.SSLContext | None:
+    """Return how this machine asks others' APIs: with the certificate of its own."""
+    if not config.api_certfile:
+        return None
+    return tls.client_context(
+        ca_file=config.api_cafile, cert_file=config.api_certfile, key_file=config.api_keyfile
+    )
 
 
 async def _in_time(steps: Coroutine[Any, Any, None]) -> None:

@@ -10,8 +10,9 @@ import time
 import pytest
 
 from coreos_py.cluster import proctree
+from tests.support.certs import make_certs
 from tests.support.fleet_procs import FleetMachine, left_over
-from tests.support.procs import EtcdCluster, command, environment, eventually
+from tests.support.procs import EtcdCluster, command, environment, eventually, free_ports
 
 pytestmark = pytest.mark.proc
 
@@ -155,3 +156,23 @@ def test_units_run_on_over_a_stop_that_is_asked_not_to_leave(fleet, tmp_path):
     a.wait_joined()
     eventually(lambda: a.placements() == {"web.service": "a"}, logs=[a])
     assert all(proctree.start_time(pid) for pid in pids)
+
+
+def test_the_api_asks_for_certificates(fleet, tmp_path):
+    certs = make_certs(tmp_path)
+    (port,) = free_ports(1)
+    url = f"https://127.0.0.1:{port}"
+    tls = {
+        "FLEET_API_CERTFILE": certs.server_cert,
+        "FLEET_API_KEYFILE": certs.server_key,
+        "FLEET_API_CAFILE": certs.ca,
+    }
+    (a,) = fleet("a", env=tls, listen=url)
+    known = ["--ca-file", certs.ca]
+    own = ["--cert-file", certs.client_cert, "--key-file", certs.client_key]
+    listed = ok(a.fleetctl("--endpoint", url, *known, *own, "list-machines", "--no-legend"))
+    assert listed.startswith("a0000000...")
+    for words in (known, own, []):
+        refused = a.fleetctl("--endpoint", url, *words, "list-machines")
+        assert refused.returncode == 1, refused
+        assert "Traceback" not in refused.stderr

@@ -32,6 +32,7 @@ class FleetMachine(Process):
         etcd_url: str,
         agent_ttl: str = "3s",
         metadata: str = "",
+        listen: str = "",
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.home = directory / name
@@ -49,7 +50,7 @@ class FleetMachine(Process):
             "FLEET_UNIT_MANAGER": "embedded",
             "FLEET_UNITS_DIRECTORY": str(self.home / "units"),
             "FLEET_MACHINE_ID_FILE": str(self.home / "machine-id"),
-            "FLEET_API_LISTEN": self.url,
+            "FLEET_API_LISTEN": f"{self.url},{listen}",
             "FLEET_ENGINE_RECONCILE_INTERVAL": "0.5",
         }
         argv = [*command("fleetd"), f"--config={self.config}"]

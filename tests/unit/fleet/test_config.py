@@ -8,7 +8,7 @@ import pytest
 
 from coreos_py.base.errors import ConfigError
 from coreos_py.fleet import config, netinfo
-from coreos_py.fleet.sockets import open_all, reachable_url
+from coreos_py.fleet.sockets import Opened, open_all, reachable_url
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,15 @@ def test_usable_addresses(address, usable):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "nonsense", "unix://", "unix://relative", "https://127.0.0.1:1", "http://127.0.0.1:x"],
+    [
+        "",
+        "ftp://127.0.0.1:1",
+        "nonsense",
+        "unix://",
+        "unix://relative",
+        "https://127.0.0.1:1",
+        "http://127.0.0.1:x",
+    ],
 )
 def test_places_nobody_can_listen_on(url):
     with pytest.raises(ConfigError, match=r"api_listen"):
@@ -181,12 +189,25 @@ def test_only_addresses_that_mean_the_same_everywhere_are_announced(bind, public
     with socket.socket() as sock:
         sock.bind((bind, 0))
         port = str(sock.getsockname()[1])
-        assert reachable_url([sock], public_ip) == reachable.replace("PORT", port)
+        reachable = reachable.replace("PORT", port)
+        assert reachable_url(Opened([sock], []), public_ip) == reachable
+        secure = reachable.replace("http:", "https:")
+        assert reachable_url(Opened([], [sock]), public_ip) == secure
 
 
 def test_unix_sockets_are_not_announced(tmp_path):
     path = tmp_path / "run" / "fleet.sock"
-    (sock,) = open_all([f"unix://{path}"])
+    opened = open_all([f"unix://{path}"], has_certificate=True)
+    (sock,) = opened.plain
     with sock:
         assert path.is_socket()
-        assert reachable_url([sock], "10.0.0.1") == ""
+        assert reachable_url(opened, "10.0.0.1") == ""
+
+
+def test_tls_is_for_https_only():
+    opened = open_all(["https://127.0.0.1:0", "http://127.0.0.1:0"], has_certificate=True)
+    try:
+        assert (len(opened.plain), len(opened.tls)) == (1, 1)
+    finally:
+        for sock in (*opened.plain, *opened.tls):
+            sock.close()
