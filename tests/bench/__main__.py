@@ -2,6 +2,7 @@
 
 Each figure is one JSON line on stdout {"name", "unit", "ours", "peer", "ratio", "better", "runs"};
 `--markdown` prints the README's table instead. Needs wrk and etcd-server; never part of the tests.
+"fleet" boots machines and is measured only when named (see fleet.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import load, servers
+from tests.bench import fleet, load, servers
 from tests.bench.servers import Member
 
 HIGHER, LOWER = "higher", "lower"
@@ -161,13 +162,20 @@ BENCHES = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    known = [*BENCHES, "fleet"]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--runs", type=int, default=3, help="runs of each subject (default 3)")
     parser.add_argument("--seconds", type=float, default=5, help="length of a load (default 5)")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
     options = parser.parse_args()
-    if unknown := [name for name in options.names if name not in BENCHES]:
-        parser.error(f"unknown bench {unknown[0]!r} (known: {', '.join(BENCHES)})")
+    if unknown := [name for name in options.names if name not in known]:
+        parser.error(f"unknown bench {unknown[0]!r} (known: {', '.join(known)})")
+    if "fleet" in options.names:
+        rows = [row.line() for row in fleet.measure(options.runs, options.seconds)]
+        print(fleet.markdown(rows) if options.markdown else "\n".join(map(json.dumps, rows)))
+        options.names.remove("fleet")
+        if not options.names:
+            return 0
     lines = []
     for name in options.names or BENCHES:
         print(f"measuring {name} ...", file=sys.stderr)
