@@ -6,15 +6,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from coreos_py.base.errors import StoreError
+from coreos_py.base.tls import client_context
 from coreos_py.etcdclient.errors import ClusterUnavailable
 from coreos_py.etcdclient.keys import V2, V3, open_keys
+from coreos_py.etcdclient.sync_client import Etcd
 from coreos_py.etcdclient.v3async import AsyncEtcd3
 from coreos_py.etcdclient.v3sync import Etcd3
 from coreos_py.etcdclient.v3wire import GatewayError, b64
+from coreos_py.locksmith.lock import KeysV2, KeysV3, Lock
+from coreos_py.locksmith.semaphore import SemaphoreError
+from tests.support.certs import make_certs
 from tests.support.debian_etcd import ETCD, Etcd3Cluster, call
 from tests.support.procs import EtcdCluster
 
@@ -385,6 +392,75 @@ def test_a_member_without_a_quorum_is_left(tmp_path):
             assert event.node.value in ("2", "3")
 
         run(lambda: AsyncEtcd3([first.client_url], timeout_s=2), body)
+
+
+def test_over_tls_with_a_client_certificate(tmp_path):
+    certs = make_certs(tmp_path)
+    flags = (
+        f"--cert-file={certs.server_cert}",
+        f"--key-file={certs.server_key}",
+        f"--trusted-ca-file={certs.ca}",
+        "--client-cert-auth",
+    )
+    pair = {"cert_file": certs.client_cert, "key_file": certs.client_key}
+    context = client_context(ca_file=certs.ca, **pair)
+    with Etcd3Cluster(tmp_path, flags=flags, scheme="https", tls=context) as cluster:
+
+        async def body(etcd):
+            index = (await etcd.set("/tls", "1", ttl_s=60)).node.modified_index
+            assert (await etcd.watch("/tls", wait_index=index)).node.value == "1"
+
+        run(lambda: AsyncEtcd3(cluster.urls, timeout_s=10, tls=context), body)
+        client = Etcd3(cluster.urls, timeout_s=10, tls=lambda: context)
+        assert client.get("/tls").node.value == "1"
+        client.close()
+        anonymous = client_context(ca_file=certs.ca)
+        refused = Etcd3(cluster.urls, timeout_s=10, tls=lambda: anonymous)
+        with pytest.raises(ClusterUnavailable):
+            refused.get("/tls")
+        refused.close()
+
+
+@pytest.mark.parametrize("api", [V2, V3])
+def test_a_race_for_the_reboot_lock_has_so_many_winners(api, request):
+    server = request.getfixturevalue("ours" if api == V2 else "debian")
+    counted = threading.Lock()
+    inside, most, rounds = 0, 0, []
+
+    def racer(name):
+        nonlocal inside, most
+        if api == V2:
+            etcd = Etcd([server.client_url], timeout_s=30)
+            lock = Lock(KeysV2(etcd), group="race")
+        else:
+            etcd = Etcd3([server.client_url], timeout_s=30)
+            lock = Lock(KeysV3(etcd), group="race")
+        done = 0
+        while done < 10:
+            try:
+                lock.lock(name)
+            except SemaphoreError:
+                continue
+            with counted:
+                inside += 1
+                most = max(most, inside)
+            rounds.append(name)
+            with counted:
+                inside -= 1
+            lock.unlock(name)
+            done += 1
+        etcd.close()
+
+    first = Etcd([server.client_url], timeout_s=30) if api == V2 else None
+    third = Etcd3([server.client_url], timeout_s=30) if api == V3 else None
+    lock = Lock(KeysV2(first) if first else KeysV3(third), group="race")
+    assert lock.set_limit(3) == 1
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(racer, "abcdef"))
+    assert len(rounds) == 60
+    assert most <= 3
+    assert lock.read().to_json() == '{"semaphore":3,"max":3,"holders":[]}'
+    (first or third).close()
 
 
 def test_an_etcd_2_has_no_gateway(ours):

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import shutil
+import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -15,15 +16,36 @@ from tests.support.procs import EtcdProcess, eventually, free_ports
 ETCD = shutil.which("etcd")
 
 
+class _Member(EtcdProcess):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        name = "initial-advertise-peer-urls"
+        self.argv = [
+            word.replace("https:", "http:")
+            if word.startswith(("--listen-peer", f"--{name}"))
+            else word
+            for word in self.argv
+        ]
+
+
 class Etcd3Cluster:
     """Members with a static bootstrap; use as a context manager."""
 
-    def __init__(self, directory: Path, size: int = 1, *, flags: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        size: int = 1,
+        *,
+        flags: Iterable[str] = (),
+        scheme: str = "http",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """With scheme https, `flags` name the certificates; peers speak http all the same."""
         assert ETCD is not None
         ports = free_ports(2 * size)
         initial = ",".join(f"d{i}=http://127.0.0.1:{ports[2 * i + 1]}" for i in range(size))
         self.members = [
-            EtcdProcess(
+            _Member(
                 f"d{i}",
                 directory,
                 client_port=ports[2 * i],
@@ -31,6 +53,8 @@ class Etcd3Cluster:
                 initial_cluster=initial,
                 flags=flags,
                 argv=[ETCD],
+                scheme=scheme,
+                tls=tls,
             )
             for i in range(size)
         ]
