@@ -148,9 +148,13 @@ def test_failover_and_a_cluster_that_moves(started, tmp_path):
         first = next(m for m in cluster.members if m.client_url == proxy.endpoints()[0])
         first.kill9()
         cluster.leader()  # a write while there is none may be lost, through a proxy or not
-        for value in ("1", "2"):
+
+        def takes(value):
             reply = proxy.request("PUT", "/v2/keys/f", body={"value": value})
-            assert reply.status in (200, 201)
+            return reply.status in (200, 201)
+
+        for value in ("1", "2"):
+            eventually(lambda value=value: takes(value), logs=[proxy])
         left = proxy.endpoints()
         log = proxy.log_text()
         assert f"proxy: failed to direct request to {first.client_url}: " in log
@@ -159,7 +163,7 @@ def test_failover_and_a_cluster_that_moves(started, tmp_path):
         proxy.wait_log(f"proxy: marked endpoint {first.client_url} available, to retest")
         first.start()
         first.wait_ready()
-        assert len(proxy.endpoints()) == 3
+        eventually(lambda: len(proxy.endpoints()) == 3, logs=[proxy])
         assert json.loads(proxy.cluster_file.read_text()) == {
             "PeerURLs": sorted(m.peer_url for m in cluster.members)
         }
@@ -177,7 +181,14 @@ def test_failover_and_a_cluster_that_moves(started, tmp_path):
         proxy.wait_ready()
         assert "initialized as proxy before, starting as etcd proxy..." in proxy.log_text()
         assert f'from cluster file "{proxy.cluster_file}"' in proxy.log_text()
-        assert proxy.request("GET", "/v2/keys/f?quorum=true").json()["node"]["value"] == "2"
+        cluster.leader()
+
+        def has_kept():
+            reply = proxy.request("GET", "/v2/keys/f?quorum=true")
+            assert reply.status == 200, reply
+            return reply.json()["node"]["value"] == "2"
+
+        eventually(has_kept, logs=[proxy])
 
         # A long poll whose upstream dies ends like one without an event: clients ask again.
         watches = [Watch(proxy, "/f") for _ in range(3)]

@@ -20,7 +20,7 @@ WEB = "[Service]\nExecStart=/bin/sleep 100000\n"
 STUBBORN = "[Service]\nExecStart=/bin/sh -c \"trap '' TERM; while :; do sleep 1; done\"\n"
 FAILING = "[Service]\nExecStart=/bin/sh -c 'exit 7'\n"
 # What a stop may take by contract, and what a machine five times slower adds.
-STOP_S, SLOW_S = 5.0, 5.0
+STOP_S, SLOW_S = 5.0, 25.0
 
 
 @pytest.fixture
