@@ -207,14 +207,26 @@ class Driver:
 
     def _finish(self, ready: Ready) -> None:
         machine = self._machine
-        if self._sent_early:
-            self._sent_early = False
-        elif ready.messages:
-            machine.send(ready.messages)
+        messages = ready.messages
         committed = ready.committed
         if self._applied_early:
             committed = committed[self._applied_early :]
             self._applied_early = 0
+        if self._sent_early:
+            self._sent_early = False
+        elif messages and committed and self._may_answer_first(committed):
+            machine.apply(committed)
+            machine.send(messages)
+            committed = []
+        elif messages:
+            machine.send(messages)
         if committed:
             machine.apply(committed)
         self.node.advance(ready)
+
+    def _may_answer_first(self, committed: Sequence[Entry]) -> bool:
+        """Whether clients may have their answers before the followers hear of the commit.
+
+        But a member that is removed has to hear of it before it is forgotten here.
+        """
+        return self.node.role == Role.LEADER and not any(entry[2] for entry in committed)

@@ -9,6 +9,8 @@ Strings are UTF-8 with surrogateescape, so any bytes survive. Pure: no I/O.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from coreos_py.etcd.pb_wire import (
@@ -465,6 +467,10 @@ def decode_snapshot(data: bytes) -> Snapshot:
 
 def decode_message(data: bytes) -> Message:
     """raftpb.Message; the empty snapshot that etcd 2.3 writes into every message reads as None."""
+    plain = _PLAIN_MESSAGE.fullmatch(data)
+    if plain is not None:
+        kind, to, from_, term, log_term, index, commit, reject, hint = map(_varint, plain.groups())
+        return Message(kind, to, from_, term, log_term, index, (), commit, None, reject != 0, hint)
     numbers = [0] * 12
     entries = []
     snapshot = context = b""
@@ -494,6 +500,25 @@ def decode_message(data: bytes) -> Message:
         numbers[11],
         context,
     )
+
+
+# A message without entries, snapshot and context, whose fields come in the order in which etcd
+# writes them.
+_VARINT = rb"([\x80-\xff]{0,8}[\x00-\x7f])"
+_ID = rb"([\x80-\xff]{0,9}[\x00-\x7f])"
+_PLAIN_MESSAGE = re.compile(
+    rb"\x08([\x00-\x7f])\x10%b\x18%b\x20%b\x28%b\x30%b\x40%b\x4a%b\x50([\x00\x01])\x58%b"
+    % (
+        *(_ID, _ID, _VARINT, _VARINT, _VARINT, _VARINT),
+        re.escape(uvarint(len(_NO_SNAPSHOT)) + _NO_SNAPSHOT),
+        _VARINT,
+    )
+)
+
+
+@lru_cache(maxsize=256)  # most of them are ids, terms and zeros
+def _varint(data: bytes) -> int:
+    return read_uvarint(data, 0)[0]
 
 
 _MESSAGE_NUMBERS = frozenset(field << 3 for field in (1, 2, 3, 4, 5, 6, 8, 10, 11))

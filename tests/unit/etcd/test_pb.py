@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -226,6 +227,12 @@ MESSAGES = st.builds(
 )  # fmt: skip
 
 
+PLAIN_MESSAGES = st.builds(
+    lambda *numbers, reject: Message(*numbers[:6], commit=numbers[6], reject=reject),
+    *[U64] * 7, reject=FLAG,
+)  # fmt: skip
+
+
 @given(REQUESTS)
 def test_requests_round_trip(request):
     assert pb.decode_request(pb.encode_request(request)) == request
@@ -235,6 +242,24 @@ def test_requests_round_trip(request):
 def test_plain_requests_round_trip(request):
     plain = pb.Request(request.id, request.method, request.path, request.val)
     assert pb.decode_request(pb.encode_request(plain)) == plain
+
+
+@given(MESSAGES | PLAIN_MESSAGES, st.data())
+def test_the_short_way_to_a_message_is_the_long_way(message, data):
+    wire = bytearray(pb.encode_message(message._replace(type=message.type % 0x81)))
+    if data.draw(st.booleans()):
+        wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
+    with pytest.MonkeyPatch.context() as patch:
+        short = outcome(bytes(wire))
+        patch.setattr(pb, "_PLAIN_MESSAGE", re.compile(b"(?!)"))
+        assert outcome(bytes(wire)) == short
+
+
+def outcome(wire):
+    try:
+        return pb.decode_message(wire)
+    except WireError as error:
+        return str(error)
 
 
 @given(MESSAGES)
