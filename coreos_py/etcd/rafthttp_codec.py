@@ -32,6 +32,14 @@ def is_link_heartbeat(message: Message) -> bool:
     return message.type == MsgType.HEARTBEAT and message.from_ == 0 and message.to == 0
 
 
+def decode_frame(data: bytes) -> Message:
+    """The one framed message that a body begins with; WireError with Go's word for a short one."""
+    for have, size in ((len(data), 8), (len(data) - 8, int.from_bytes(data[:8], "big"))):
+        if have < size:
+            raise WireError("unexpected EOF" if have else "EOF")
+    return decode_message(data[8 : 8 + int.from_bytes(data[:8], "big")])
+
+
 class MessageEncoder:
     """Frames any message for a message stream."""
 

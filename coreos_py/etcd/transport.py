@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from coreos_py.base import gojson, gotime
 from coreos_py.base.errors import WireError
-from coreos_py.etcd import replies, version
+from coreos_py.etcd import rafthttp_codec, replies, version
 from coreos_py.etcd.membership import parse_id
 from coreos_py.etcd.metrics import SentMessages
 from coreos_py.etcd.pb import decode_message
@@ -22,6 +22,7 @@ from coreos_py.etcd.reads import CAPABILITY, CAPABILITY_HEADER
 from coreos_py.etcd.streams import CLUSTER_MISMATCH, INCOMPATIBLE, StreamKind, request_headers
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
+from coreos_py.raft.types import MsgType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/raft"
 STREAM_PREFIX = "/raft/stream/"
+SNAPSHOT_PATH = "/raft/snapshot"
 REMOTES_MAX = 64
 
 log = logging.getLogger("rafthttp")
@@ -188,9 +190,14 @@ class Transport:
             return self._handle_post(request)
         if path.startswith(STREAM_PREFIX):
             return self._handle_stream(request, path)
+        if path == SNAPSHOT_PATH:
+            return self._handle_database(request)
         if path == PREFIX + "/probing":
             now = gotime.format_ns(time_ns())
-            return replies.json_reply(gojson.dumps({"OK": True, "Now": now}))
+            body = gojson.dumps({"OK": True, "Now": now}) + "\n"
+            return Response(200, replies.TEXT_TYPE, body.encode())  # Go guesses the type, and so
+        if path == STREAM_PREFIX.rstrip("/"):
+            return replies.redirect(STREAM_PREFIX, method=request.method)
         return replies.not_found()
 
     def _refuse(self, request: Request, headers: bytes) -> Response | None:
@@ -226,6 +233,25 @@ class Transport:
             return replies.message(403, text, headers=headers)
         return Response(204, headers)
 
+    def _handle_database(self, request: Request) -> Response:
+        """Snapshots of the v3 preview come here; those of the keys come to /raft."""
+        if request.method != "POST":
+            return replies.not_allowed("POST")
+        headers = self._cluster_header
+        refusal = self._refuse(request, headers)
+        if refusal is not None:
+            return refusal
+        try:
+            message = rafthttp_codec.decode_frame(request.body)
+        except WireError as error:
+            text = f"failed to decode raft message ({error})"
+            log.error("%s", text)
+            return replies.text_error(400, text, headers=headers)
+        if message.type != MsgType.SNAP:
+            return replies.text_error(400, "wrong raft message type", headers=headers)
+        text = "failed to save KV snapshot (this member keeps no v3 keys)"
+        return replies.text_error(500, text, headers=headers)
+
     def _handle_stream(self, request: Request, path: str) -> Response | Pending:
         if request.method != "GET":
             return replies.not_allowed("GET")
@@ -233,8 +259,8 @@ class Transport:
         refusal = self._refuse(request, headers)
         if refusal is not None:
             return refusal
-        word, _, sender = path.removeprefix(STREAM_PREFIX).partition("/")
-        if word not in (StreamKind.MESSAGE, StreamKind.MSGAPP) or "/" in sender:
+        word, slash, sender = path.removeprefix(STREAM_PREFIX).partition("/")
+        if word not in (StreamKind.MESSAGE, StreamKind.MSGAPP) or not slash or "/" in sender:
             return replies.text_error(404, "invalid path", headers=headers)
         try:
             number = parse_id(sender)
