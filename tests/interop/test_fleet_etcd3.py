@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -41,7 +42,7 @@ def fleet(etcd, tmp_path):
             name,
             tmp_path,
             etcd_url=etcd.client_url,
-            agent_ttl="4s",
+            agent_ttl="8s",
             env={"FLEET_ETCD_API": "v3", "FLEET_ETCD_REQUEST_TIMEOUT": "3"},
         )
         for name in "abc"
@@ -125,3 +126,25 @@ def test_units_of_a_machine_that_dies_run_elsewhere(etcd, fleet, tmp_path):
 
     eventually(lambda: jobs() == [], within_s=60, logs=fleet)
     client.close()
+
+
+def test_an_outage_of_etcd_moves_nothing(etcd, fleet, tmp_path):
+    a = fleet[0]
+    done = a.fleetctl("start", "web@1.service", "web@2.service", cwd=tmp_path, timeout_s=90)
+    assert done.returncode == 0, done
+    placed = eventually(
+        lambda: len(found := a.placements()) == 2 and found, within_s=60, logs=fleet
+    )
+    pids = {machine.name: machine.unit_pids() for machine in fleet}
+    etcd.kill9()
+    time.sleep(10)  # longer than agent_ttl
+    etcd.start()
+    eventually(lambda: a.machines() == set("abc"), within_s=90, logs=fleet)
+    eventually(lambda: a.placements() == placed, within_s=60, logs=fleet)
+    # What is started after it finds the units where they were.
+    done = a.fleetctl("start", "web@3.service", cwd=tmp_path, timeout_s=90)
+    assert done.returncode == 0, done
+    after = eventually(lambda: len(found := a.placements()) == 3 and found, within_s=60, logs=fleet)
+    assert {unit: after[unit] for unit in placed} == placed
+    for machine in fleet:
+        assert pids[machine.name] <= machine.unit_pids()

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from coreos_py.base.tls import client_context
+from tests.support.certs import make_certs
 from tests.support.procs import EtcdCluster, command, environment
 
 pytestmark = pytest.mark.proc
@@ -81,3 +83,41 @@ def test_many_at_once_get_every_place_and_no_more(run, etcd):
     refused = (1, "", f"Error locking: {FULL}\n")
     assert sorted(answers) == [(0, "", "")] * 3 + [refused] * 3
     assert run("status")[1].startswith("Available: 0\nMax: 3\n\nMACHINE ID\n")
+
+
+def test_over_tls_with_a_client_certificate(tmp_path):
+    certs = make_certs(tmp_path)
+    pair = {"cert_file": certs.client_cert, "key_file": certs.client_key}
+    flags = [
+        f"--cert-file={certs.server_cert}",
+        f"--key-file={certs.server_key}",
+        f"--trusted-ca-file={certs.ca}",
+        f"--peer-cert-file={certs.server_cert}",
+        f"--peer-key-file={certs.server_key}",
+        f"--peer-trusted-ca-file={certs.ca}",
+        "--client-cert-auth",
+    ]
+    context = client_context(ca_file=certs.ca, **pair)
+    with EtcdCluster(tmp_path, 1, flags=flags, scheme="https", tls=context) as cluster:
+        url = cluster.members[0].client_url
+
+        def run(*words, **env):
+            done = subprocess.run(
+                [*command("locksmithctl"), "--endpoint", url, *words],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment(env),
+                timeout=60,
+            )
+            return done.returncode, done.stdout, done.stderr
+
+        files = {
+            "LOCKSMITHCTL_ETCD_CAFILE": certs.ca,
+            "LOCKSMITHCTL_ETCD_CERTFILE": certs.client_cert,
+            "LOCKSMITHCTL_ETCD_KEYFILE": certs.client_key,
+        }
+        assert run("lock", "a", **files) == (0, "", "")
+        assert run("status", **files)[1] == "Available: 0\nMax: 1\n\nMACHINE ID\na\n"
+        refused = "Error initializing etcd client: client: etcd cluster is unavailable or"
+        assert run("status") == (1, "", f"{refused} misconfigured\n")
