@@ -46,13 +46,13 @@ def eventually(
     every_s: float = 0.05,
     logs: Iterable[Process] = (),
 ) -> T:
-    """The first truthy result of `fn`; AssertionError and OSError count as "not yet"."""
+    """The first truthy result of `fn`; failures to ask or to understand count as "not yet"."""
     deadline = time.monotonic() + within_s
     last: object = None
     while True:
         try:
             result = fn()
-        except (AssertionError, OSError, http.client.HTTPException) as error:
+        except (AssertionError, OSError, LookupError, ValueError) as error:
             last = f"{type(error).__name__}: {error}"
         else:
             if result:
@@ -526,7 +526,7 @@ class EtcdCluster:
         def find() -> EtcdProcess | None:
             leads: dict[str, int] = {}
             for member in self.running:
-                with contextlib.suppress(OSError, http.client.HTTPException):
+                with contextlib.suppress(OSError, LookupError, ValueError):
                     lead = member.raft_status()["lead"]
                     leads[lead] = leads.get(lead, 0) + 1
             for member in self.running:
