@@ -77,6 +77,8 @@ class Publisher:
     def unsubscribe(self, name: str) -> None:
         """Withdraw the unit's state."""
         self._subscribed.pop(name, None)
+        if self._told.pop(name, "inactive") != "inactive":
+            self._note("state", unit=name, machine=self._machine_id, text="unloaded")
         self._hinted.discard(name)
         self._wakeup.set()
 

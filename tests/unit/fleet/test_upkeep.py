@@ -296,3 +296,38 @@ def test_a_purge_does_not_wait_for_slow_units():
         assert time.monotonic() - began_s < 600
 
     run(scenario)
+
+
+def test_a_publisher_tells_what_units_come_to_and_nothing_twice():
+    async def scenario(etcd):
+        heard = []
+
+        def note(kind, **words):
+            heard.append(words["text"])
+
+        manager = MemoryManager()
+        publisher = Publisher(Registry(etcd), manager, "m1", timings=TIMINGS, note=note)
+        await manager.load("a.service", ONE)
+        publisher.subscribe("a.service")
+        await publisher.round()
+        for _ in range(2):
+            await manager.start("a.service")
+            await publisher.round()
+        await manager.stop("a.service")
+        await publisher.round()
+        await manager.start("a.service")
+        await publisher.round()
+        publisher.unsubscribe("a.service")
+        await publisher.round()
+        publisher.subscribe("a.service", is_news=False)
+        await publisher.round()
+        publisher.unsubscribe("a.service")
+        assert heard == [
+            "active (running)",
+            "inactive (dead)",
+            "active (running)",
+            "unloaded",
+            "unloaded",
+        ]
+
+    run(scenario)
