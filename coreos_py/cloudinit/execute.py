@@ -50,7 +50,7 @@ class Machine:
                 if data is not None:
                     return data
         except FileError as error:
-            raise StepError(f"open {error}") from None
+            raise StepError(str(error)) from None
         raise StepError(f"open {render.UPDATE_CONF_DEFAULTS}: no such file or directory")
 
 
@@ -227,7 +227,7 @@ class Executor:
         try:
             for directory in (posixpath.dirname(scripts), scripts):
                 files.make_directory(directory)
-        except (FileError, OSError) as error:
+        except FileError as error:
             self._log(f"Failed preparing workspace: {error}")
             raise StepError(str(error)) from None
         unit = f"coreos-cloudinit-{name}.service"

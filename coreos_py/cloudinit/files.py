@@ -7,6 +7,7 @@ writes a file also when it is the same already; here a second run leaves it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import posixpath
@@ -53,25 +54,28 @@ def write(file: File, log: Log, *, root: str = "/") -> str:
     """Put the file in its place; the path it got. FileError."""
     path = target(file.path, root=root)
     log(f"Writing file to {gotext.quote(path)}")
+    if "\0" in path:
+        raise FileError(f"open {path}: invalid argument")
     directory = posixpath.dirname(path)
-    try:
-        make_directory(directory)
-        bits = mode(file.permissions)
-        if not _is_same(path, file, bits):
+    make_directory(directory)
+    bits = mode(file.permissions)
+    if not _is_same(path, file, bits):
+        try:
             _write(path, directory, file, bits)
-    except OSError as error:
-        raise FileError(_go_text(error)) from None
-    except ValueError:
-        raise FileError(f"open {path}: invalid argument") from None
-    except ToolError as error:
-        raise FileError(str(error)) from None
+        except OSError as error:
+            raise FileError(f"write {path}: {go_reason(error)}") from None
+        except ToolError as error:
+            raise FileError(str(error)) from None
     log(f"Wrote file to {gotext.quote(path)}")
     return path
 
 
 def _write(path: str, directory: str, file: File, bits: int) -> None:
     temporary = posixpath.join(directory, f"cloudinit-temp{os.urandom(5).hex()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FileError(f"open {temporary}: {go_reason(error)}") from None
     try:
         try:
             write_all(fd, file.content)
@@ -81,12 +85,21 @@ def _write(path: str, directory: str, file: File, bits: int) -> None:
             os.close(fd)
         if file.owner:
             chown(file.owner, temporary)
-        os.rename(temporary, path)
+        _rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     fsync_dir(directory)
+
+
+def _rename(old: str, new: str) -> None:
+    try:
+        if os.path.isdir(new) and not os.path.islink(new):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.rename(old, new)
+    except OSError as error:
+        raise FileError(f"rename {old} {new}: {go_reason(error)}") from None
 
 
 def compare(file: File, *, root: str = "/") -> str:
@@ -98,8 +111,6 @@ def compare(file: File, *, root: str = "/") -> str:
         return "replaced" if os.path.lexists(path) else "new"
     except FileError as error:
         return str(error)
-    except ValueError:
-        return "invalid path"
 
 
 def _is_same(path: str, file: File, bits: int) -> bool:
@@ -112,7 +123,7 @@ def _is_same(path: str, file: File, bits: int) -> bool:
             return False
         with open(path, "rb") as old:
             return old.read() == file.content
-    except (OSError, KeyError):
+    except (OSError, ValueError, KeyError):
         return False
 
 
@@ -130,11 +141,14 @@ def _ids(owner: str) -> tuple[int, int]:
 
 
 def make_directory(path: str) -> None:
-    """The directory and its parents, mode 0755 less the umask; FileError or OSError."""
+    """The directory and its parents, mode 0755 less the umask; FileError."""
     try:
         found = os.stat(path)
     except OSError:
-        os.makedirs(path, 0o755, exist_ok=True)
+        try:
+            os.makedirs(path, 0o755, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"mkdir {error.filename}: {go_reason(error)}") from None
         return
     if not stat.S_ISDIR(found.st_mode):
         raise FileError(f"{path} is not a directory")
@@ -142,35 +156,42 @@ def make_directory(path: str) -> None:
 
 def mask(path: str) -> None:
     """Make the unit at `path` a link to /dev/null, whatever is there; FileError."""
+    _check(path)
+    if os.path.islink(path) and os.readlink(path) == os.devnull:
+        return
+    what = "remove"
     try:
-        if os.path.islink(path) and os.readlink(path) == os.devnull:
-            return
         if os.path.exists(path):
             os.remove(path)
         else:
-            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+            make_directory(os.path.dirname(path))
+        what = f"symlink {os.devnull}"
         os.symlink(os.devnull, path)
     except OSError as error:
-        raise FileError(_go_text(error)) from None
-    except ValueError:
-        raise FileError(f"stat {path}: invalid argument") from None
+        raise FileError(f"{what} {path}: {go_reason(error)}") from None
 
 
 def unmask(path: str, log: Log) -> None:
     """Remove what is empty or leads to a device; FileError."""
+    _check(path)
+    what = "stat"
     try:
         found = os.stat(path)
         is_empty = stat.S_ISREG(found.st_mode) and found.st_size == 0
-        if is_empty or stat.S_ISCHR(found.st_mode):
-            os.remove(path)
-        else:
+        if not is_empty and not stat.S_ISCHR(found.st_mode):
             log(f"{path} is not null or empty, refusing to unmask")
+            return
+        what = "remove"
+        os.remove(path)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise FileError(_go_text(error)) from None
-    except ValueError:
-        raise FileError(f"stat {path}: invalid argument") from None
+        raise FileError(f"{what} {path}: {go_reason(error)}") from None
+
+
+def _check(path: str) -> None:
+    if "\0" in path:
+        raise FileError(f"stat {path}: invalid argument")
 
 
 def read(path: str) -> bytes | None:
@@ -181,9 +202,4 @@ def read(path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FileError(_go_text(error)) from None
-
-
-def _go_text(error: OSError) -> str:
-    paths = " ".join(str(name) for name in (error.filename, error.filename2) if name)
-    return f"{paths}: {go_reason(error)}" if paths else go_reason(error)
+        raise FileError(f"open {path}: {go_reason(error)}") from None

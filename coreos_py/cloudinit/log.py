@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def log(text: str) -> None:
-    """One line, with the local time; safe to call from threads."""
+    """One line, or the first of several, with the local time; safe to call from threads."""
     stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime())
-    sys.stderr.write(f"{stamp} {text}\n")
+    end = "" if text.endswith("\n") else "\n"
+    sys.stderr.write(f"{stamp} {text}{end}")
     sys.stderr.flush()

@@ -116,7 +116,7 @@ class CloudinitProgram(Program):
 
     def usage_text(self, call: Call) -> str:
         """Every flag, by name, as Go lays them out."""
-        lines = [f"Usage of {sys.argv[0]}:"]
+        lines = [f"Usage of {self.name}:"]
         for item in sorted(self.settings, key=lambda setting: setting.name):
             kind = "" if item.kind.is_bool else " string"
             default = f' (default "{item.default}")' if kind and item.default else ""

@@ -214,8 +214,7 @@ def _interfaces(wanted: str, metadata: Metadata) -> tuple[Interface, ...]:
         if not wanted:
             return ()
         if wanted == "debian" and isinstance(network, bytes):
-            log("Processing Debian network config")
-            return tuple(debian.convert(network))
+            return _debian(network)
         if wanted == "packet" and isinstance(network, packet.Network):
             return tuple(packet.convert(network))
         if wanted == "vmware" and isinstance(network, dict):
@@ -226,6 +225,14 @@ def _interfaces(wanted: str, metadata: Metadata) -> tuple[Interface, ...]:
         raise Stop(1) from None
     log(f"Failed to generate interfaces: the source has no {wanted} network config")
     raise Stop(2)
+
+
+def _debian(network: bytes) -> tuple[Interface, ...]:
+    log("Processing Debian network config")
+    stanzas = debian.parse(network)
+    log(f"Parsed {len(stanzas)} network interfaces")
+    log("Processed Debian network config")
+    return tuple(debian.build(stanzas))
 
 
 # -- the doing
@@ -254,13 +261,13 @@ class _Steps:
         try:
             executor.run(self._steps(Machine()))
         except StepError as error:
-            log(f"Failed to apply cloud-config: {error}")
+            log(f"Failed to apply cloud-config: {error}\n")
             raise Stop(1) from None
         for script in scripts:
             try:
                 executor.run_script(script, self._workspace, name=_random_digits())
             except StepError as error:
-                log(f"Failed to run script: {error}")
+                log(f"Failed to run script: {error}\n")
                 raise Stop(1) from None
 
     def show(self, scripts: tuple[bytes, ...]) -> None:
@@ -270,7 +277,7 @@ class _Steps:
             for number, step in enumerate(self._steps(_Imagined(self._config)), 1):
                 sys.stdout.write(f"{number:3d}. {describe(step, compare)}\n")
         except StepError as error:
-            log(f"Failed to apply cloud-config: {error}")
+            log(f"Failed to apply cloud-config: {error}\n")
             raise Stop(1) from None
         for extra, script in enumerate(scripts, number + 1):
             text = f"run a script of {len(script)} bytes as a unit, kept in {self._workspace}"

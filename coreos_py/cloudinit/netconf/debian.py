@@ -45,11 +45,6 @@ class Stanza(NamedTuple):
     vlan_id: int = 0
 
 
-def convert(data: bytes) -> list[Interface]:
-    """The interfaces, by name; NetconfError."""
-    return _build(parse(data))
-
-
 def parse(data: bytes) -> list[Stanza]:
     """The iface stanzas of a file; NetconfError."""
     stanzas: list[list[str]] = []
@@ -182,7 +177,8 @@ def _route(command: str) -> Route | None:
 # -- from stanzas to interfaces
 
 
-def _build(stanzas: list[Stanza]) -> list[Interface]:
+def build(stanzas: list[Stanza]) -> list[Interface]:
+    """The interfaces, by name; NetconfError."""
     found: dict[str, Interface] = {}
     above: dict[str, list[str]] = {}  # an interface to the ones it is built on
     for stanza in stanzas:

@@ -22,7 +22,7 @@ class Object:
             if key == name or key.lower() == name.lower():
                 found = value if value is not None else found
         if found is not None and (not isinstance(found, kind) or _is_odd_bool(found, kind)):
-            raise MetadataError(_mismatch(found, f"field {name} of type {go_type}"))
+            raise MetadataError(_mismatch(found, f"struct field {name} of type {go_type}"))
         return found
 
     def text(self, name: str) -> str:

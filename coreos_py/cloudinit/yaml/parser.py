@@ -60,10 +60,10 @@ def _utf8_problem(data: bytes, error: UnicodeDecodeError) -> str:
         return "invalid leading UTF-8 octet"
     width = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
     rest = data[error.start + 1 : error.start + width]
-    if any(octet & 0xC0 != 0x80 for octet in rest):
-        return "invalid trailing UTF-8 octet"
     if len(rest) < width - 1:
         return _INCOMPLETE
+    if any(octet & 0xC0 != 0x80 for octet in rest):
+        return "invalid trailing UTF-8 octet"
     code = first & (0x7F >> width)
     for octet in rest:
         code = code << 6 | octet & 0x3F
