@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreos_py.base.errors import WireError
-from coreos_py.etcd import pb, wal_record
+from coreos_py.etcd import pb, pb_raft, wal_record
 from coreos_py.etcd.pb_wire import read_uvarint, scan, uvarint
 from coreos_py.raft.types import (
     ConfChange,
@@ -251,7 +251,7 @@ def test_the_short_way_to_a_message_is_the_long_way(message, data):
         wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
     with pytest.MonkeyPatch.context() as patch:
         short = outcome(bytes(wire))
-        patch.setattr(pb, "_PLAIN_MESSAGE", re.compile(b"(?!)"))
+        patch.setattr(pb_raft, "_PLAIN_MESSAGE", re.compile(b"(?!)"))
         assert outcome(bytes(wire)) == short
 
 
