@@ -43,7 +43,11 @@ NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO
 
 
 class UnitFileError(CoreosError):
-    """The text is not a unit file; str() is go-systemd's error text."""
+    """The text is not a unit file; str() is go-systemd's error text, `line` counts from 1."""
+
+    def __init__(self, message: str, *, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class UnitNameError(CoreosError):
@@ -102,6 +106,18 @@ class UnitFile:
         return serialise(self.options)
 
 
+class Place:
+    """An option and the line it begins on."""
+
+    __slots__ = ("line", "name", "section", "value")
+
+    def __init__(self, line: int, section: str, name: str, value: str) -> None:
+        self.line = line
+        self.section = section
+        self.name = name
+        self.value = value
+
+
 class NameInfo:
     """A unit name taken apart; template and instance are "" where the name has no "@"."""
 
@@ -130,6 +146,22 @@ class NameInfo:
 def parse(text: str | bytes) -> UnitFile:
     """Read unit-file text, or raise UnitFileError with go-systemd's words."""
     return UnitFile(_Lexer(text if isinstance(text, bytes) else _to_bytes(text)).run())
+
+
+def locate(data: bytes) -> list[Place]:
+    """Return the options of unit-file text with their lines, up to where it makes no sense."""
+    lexer = _Lexer(data)
+    try:
+        lexer.run()
+    except UnitFileError:
+        lexer.options = lexer.options[: len(lexer.starts)]
+    found = []
+    line, before = 1, 0
+    for start, option in zip(lexer.starts, lexer.options, strict=True):
+        line += data.count(b"\n", before, start)
+        before = start
+        found.append(Place(line, *option))
+    return found
 
 
 def serialise(options: Iterable[Option]) -> str:
@@ -246,6 +278,8 @@ class _Lexer:
         self.pos = 0
         self.end = 0
         self._newline = -1
+        self._mark = 0  # where what is being read began
+        self.starts: list[int] = []
         self.options: list[Option] = []
 
     def run(self) -> list[Option]:
@@ -267,16 +301,17 @@ class _Lexer:
 
     def _section(self) -> bool:
         """Read one section from behind its "["; tell whether another one follows."""
+        self._mark = self.pos
         self._check_line()
         raw, found = self._read_until(b"]")
         if not found:
-            raise UnitFileError("unable to find end of section")
+            raise self._error("unable to find end of section")
         section = _to_text(raw[:-1])
         self._check_line()
         garbage = _to_text(self._line()[0]).strip(SPACES).encode("utf-8", "surrogateescape")
         if garbage:
             listed = " ".join(str(byte) for byte in garbage)
-            raise UnitFileError(f"found garbage after section name : [{listed}]")
+            raise self._error(f"found garbage after section name : [{listed}]")
         while True:
             self._check_line()
             start = self.pos
@@ -288,8 +323,9 @@ class _Lexer:
             if char in "#;":
                 self._comment()
             elif char not in SPACES:
-                self.pos = start
+                self.pos = self._mark = start
                 self.options.append((section, self._name(), self._value()))
+                self.starts.append(start)
 
     def _comment(self) -> None:
         self._check_line()
@@ -304,9 +340,9 @@ class _Lexer:
         while True:
             char = self._rune()
             if not char:
-                raise UnitFileError("EOF")
+                raise self._error("EOF")
             if char in "\r\n":
-                raise UnitFileError("unexpected newline encountered while parsing option name")
+                raise self._error("unexpected newline encountered while parsing option name")
             if char == "=":
                 return "".join(chars).strip(SPACES)
             chars.append(char)
@@ -326,6 +362,9 @@ class _Lexer:
         value = _to_text(b"".join(parts))
         return value.strip(SPACES) + ("\n" if value.endswith("\n") else "")
 
+    def _error(self, text: str) -> UnitFileError:
+        return UnitFileError(text, line=1 + self.data.count(b"\n", 0, self._mark))
+
     def _check_line(self) -> None:
         if self.end - self.pos < LINE_BYTES_MAX:
             return
@@ -333,7 +372,8 @@ class _Lexer:
             ends = (self.data.find(b"\n", self.pos), self.data.find(b"\r", self.pos))
             self._newline = min((at for at in ends if at >= 0), default=self.size)
         if self._newline >= self.pos + LINE_BYTES_MAX:
-            raise UnitFileError(f"line too long (max {LINE_BYTES_MAX} bytes)")
+            self._mark = self.pos
+            raise self._error(f"line too long (max {LINE_BYTES_MAX} bytes)")
 
     def _rune(self) -> str:
         """Read one character, "" at the end; a byte that is not UTF-8 reads as U+FFFD."""

@@ -26,6 +26,15 @@ def matches(pattern: str, name: str) -> bool:
     return _matcher(pattern)(name)
 
 
+def is_pattern(pattern: str) -> bool:
+    """Tell whether the pattern is well formed."""
+    try:
+        to_regex(pattern)
+    except BadPattern:
+        return False
+    return True
+
+
 def literal_prefix(pattern: str) -> str:
     """Return what every match must start with: the text before the first special character."""
     for at, char in enumerate(pattern):

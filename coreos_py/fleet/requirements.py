@@ -40,7 +40,7 @@ KNOWN = (
     MEMORY_KEY,
     CPU_KEY,
 )
-_TRUE = frozenset({"true", "yes", "1", "on", "t"})
+TRUE_WORDS = frozenset({"true", "yes", "1", "on", "t"})
 
 
 class Requirements:
@@ -173,12 +173,13 @@ def _values(name: str, options: Iterable[Option]) -> dict[str, list[str]]:
         if section == SECTION:
             words = split_words(value)
             if info is not None:
-                words = [_expand(word, info) for word in words]
+                words = [expand(word, info) for word in words]
             values.setdefault(key, []).extend(words)
     return values
 
 
-def _expand(text: str, info: NameInfo) -> str:
+def expand(text: str, info: NameInfo) -> str:
+    """Return the text with the specifiers that fleet knows replaced."""
     # Four plain replacements, one after the other: %% is not an escape.
     if "%" not in text:
         return text
@@ -212,7 +213,7 @@ def _amount(words: Sequence[str], read: Callable[[str], int]) -> int:
 
 
 def _is_true(words: Sequence[str]) -> bool:
-    return bool(words) and words[-1].lower() in _TRUE
+    return bool(words) and words[-1].lower() in TRUE_WORDS
 
 
 def _fields(value: str) -> list[str]:

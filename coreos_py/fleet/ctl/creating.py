@@ -10,7 +10,7 @@ import os
 
 from coreos_py.base import unitfile
 from coreos_py.base.unitfile import UnitFileError, UnitNameError, name_info, validate_name
-from coreos_py.fleet import requirements
+from coreos_py.fleet import lint, requirements
 from coreos_py.fleet.ctl.client import APIError, Change
 from coreos_py.fleet.ctl.session import base_name, complain, out, unit_name, with_type
 from coreos_py.fleet.ctl.waiting import FOREVER, wait_for_state
@@ -59,14 +59,14 @@ def _create_missing(session: Session, known: dict[str, Unit], created: list[str]
             name = unit_name(argument)
             if name in found or not _must_create(session, argument, known.get(name)):
                 continue
-            file = _find_text(session, argument, name)
-            _check(session, name, file)
+            file = _find_and_check(session, argument, name)
             found[name] = file
             info = name_info(name)
             if info is not None and info.is_template:  # the next may be an instance of it
                 _create(session, found, created)
     finally:
         _create(session, found, created)
+    _tell_cycles(session, found)
 
 
 def _known_units(session: Session) -> dict[str, Unit]:
@@ -188,6 +188,53 @@ def _check(session: Session, name: str, file: UnitFile) -> None:
         raise CreationError(str(err)) from None
     for key in requirements.parse(name, file.options).unknown:
         session.warn(f'Unit {name}: unrecognized requirement in [X-Fleet] section: "{key}"')
+
+
+def _find_and_check(session: Session, argument: str, name: str) -> UnitFile:
+    """Return the text for a name, or say where it is wrong; say what is odd about it."""
+    try:
+        file = _find_text(session, argument, name)
+        _check(session, name, file)
+    except CreationError:
+        path, data = _source(argument, name)
+        for finding in lint.faults(data):
+            complain(f"{path}:{finding}")
+        raise
+    path, data = _source(argument, name)
+    if not data or unitfile.parse(data) != file:
+        path, data = name, file.serialise().encode("utf-8", "surrogateescape")
+    if session.is_news(f"{path} {file.hash}"):
+        for finding in lint.oddities(name, data):
+            complain(f"{path}:{finding}")
+    return file
+
+
+def _source(argument: str, name: str) -> tuple[str, bytes]:
+    """Return the file a name stands for here, with its bytes; nothing when there is none."""
+    info = name_info(name)
+    paths = [argument, beside(argument, info.template)] if info and info.template else [argument]
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                return path, file.read()
+        except OSError:
+            continue
+    return "", b""
+
+
+def _tell_cycles(session: Session, created: dict[str, UnitFile]) -> None:
+    """Say which of the units have tied themselves to each other in a circle."""
+    if not any(requirements.parse(name, file.options).peers for name, file in created.items()):
+        return
+    try:
+        files = {unit.name: unit.file for unit in session.client.units()} | created
+    except APIError as err:
+        session.debug(f"circles of units are not looked for: {err}")
+        return
+    for circle in lint.cycles(files):
+        if created.keys() & set(circle):
+            text = "MachineOf goes round in a circle, none of these will find a machine"
+            complain(f"{circle[0]}: {text}: {' -> '.join(circle)}")
 
 
 def beside(path: str, name: str) -> str:

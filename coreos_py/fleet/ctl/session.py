@@ -52,6 +52,7 @@ class Session:
         self.client = make_client(call.settings, warn=self.warn, debug=debug)
         self._machines: dict[str, Machine] | None = None
         self._templates: dict[str, Unit | None] = {}
+        self._told: set[str] = set()
 
     def close(self) -> None:
         """Close the connections."""
@@ -92,6 +93,12 @@ class Session:
         machine = self.machine(machine_id)
         name = id_legend(machine_id, full=full)
         return f"{name}/{machine.ip}" if machine is not None and machine.ip else name
+
+    def is_news(self, what: str) -> bool:
+        """Tell whether this is the first time it is asked about that."""
+        is_new = what not in self._told
+        self._told.add(what)
+        return is_new
 
     def debug(self, text: str) -> None:
         """Tell a step, when asked to."""
