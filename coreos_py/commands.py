@@ -35,8 +35,12 @@ _LOCKSMITHD = "coreos_py.locksmith.cmd_locksmithd:main"
 _DISCOVERY = "coreos_py.discovery.cmd_discovery:main"
 _CLOUDINIT = "coreos_py.cloudinit.cmd_coreos_cloudinit:main"
 _UPDATE_SSH_KEYS = "coreos_py.cloudinit.cmd_update_ssh_keys:main"
+_IGNITION = "coreos_py.ignition.cmd_ignition:main"
+_VALIDATE = "coreos_py.ignition.cmd_validate:main"
 _LATER = "coreos_py.cli.later:main"
 _CGPT = "coreos_py.update.cmd_cgpt:main"
+_UPDATE_ENGINE = "coreos_py.update.cmd_update_engine:main"
+_UPDATE_CLIENT = "coreos_py.update.cmd_update_engine_client:main"
 _ROOTDEV = "coreos_py.update.cmd_rootdev:main"
 _SETGOODROOT = "coreos_py.update.cmd_setgoodroot:main"
 _POSTINST = "coreos_py.update.cmd_postinst:main"
@@ -50,8 +54,16 @@ ROWS = (
     Row("fleetctl", _FLEETCTL, CLI, "fleetctl(1)", help="client for fleetd"),
     Row("locksmithd", _LOCKSMITHD, DAEMON, "locksmithd(8)", help="reboots after updates"),
     Row("locksmithctl", _LOCKSMITHCTL, CLI, "locksmithctl(1)", help="client for the reboot lock"),
-    Row("update_engine", _LATER, LATER, "", help="system updates"),
-    Row("update_engine_client", _LATER, LATER, "", help="client for update_engine"),
+    Row("update_engine", _UPDATE_ENGINE, DAEMON, "update_engine(8)", help="system updates"),
+    Row(
+        "update_engine_client",
+        _UPDATE_CLIENT,
+        CLI,
+        "update_engine_client(1)",
+        help="client for update_engine",
+    ),
+    Row("ignition", _IGNITION, CLI, "ignition(8)", help="configures a machine at first boot"),
+    Row("ignition-validate", _VALIDATE, CLI, "ignition(8)", help="checks an Ignition config"),
     Row("etcd-discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="how new clusters meet"),
     Row("discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="same as etcd-discovery"),
     Row("cgpt", _CGPT, CLI, "cgpt(8)", help="partition tables and slots"),

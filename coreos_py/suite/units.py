@@ -22,6 +22,7 @@ UNITS = (
     "fleet.service",
     "fleet.socket",
     "locksmithd.service",
+    "update-engine.service",
 )
 MARK = "# Written by `coreos units`."
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     SignalHandler = Callable[[str, str, tuple[Any, ...], str], None]
+    CallHandler = Callable[[Message], None]
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Connection:
         self._on_signal = on_signal
         self._serial = 0
         self._replies: dict[int, asyncio.Future[Message]] = {}
+        self.on_call: CallHandler | None = None  # who answers calls; nobody: they are refused
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
 
@@ -107,6 +109,11 @@ class Connection:
         """Send a signal."""
         self._serial += 1
         message = new_signal(source, member, signature, body)
+        self._writer.write(message.serialise(serial=self._serial))
+
+    def send(self, message: Message) -> None:
+        """Send a message that was made elsewhere: the answer to a call."""
+        self._serial += 1
         self._writer.write(message.serialise(serial=self._serial))
 
     async def close(self) -> None:
@@ -146,7 +153,10 @@ class Connection:
                 fields.get(HeaderFields.path, ""),
             )
         elif kind is MessageType.method_call:
-            self._refuse(message)
+            if self.on_call is None:
+                self._refuse(message)
+            else:
+                self.on_call(message)
 
     def _refuse(self, message: Message) -> None:
         """Somebody calls us, who offer nothing."""

@@ -57,6 +57,11 @@ async def status(bus: Connection) -> Status:
     return found
 
 
+async def call(bus: Connection, member: str) -> None:
+    """Call a method without arguments or result; DBusError, Unavailable."""
+    await bus.call(_MANAGER, member, timeout_s=_TIMEOUT_S)
+
+
 def _status(body: tuple[Any, ...]) -> Status | None:
     if len(body) < len(_TYPES):
         return None

@@ -49,7 +49,7 @@ def test_the_socket_is_where_fleetctl_looks():
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_systemd_understands_them(tmp_path):
-    for command in ("etcd", "etcd2", "etcd-discovery", "fleetd", "locksmithd"):
+    for command in ("etcd", "etcd2", "etcd-discovery", "fleetd", "locksmithd", "update_engine"):
         (tmp_path / command).write_text("#!/bin/sh\n")
         (tmp_path / command).chmod(0o755)
     for name in work.UNITS:

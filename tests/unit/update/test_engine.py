@@ -1,0 +1,274 @@
+"""The engine on a disk image, against a server that breaks things: what is reported, what is left.
+
+Everything is real but the clock's patience and the mount that postinst needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from coreos_py.omaha.codes import ErrorCode
+from coreos_py.update import prefs as names
+from coreos_py.update.attempt import Operation
+from tests.support import payloads
+from tests.support.slots import bits
+from tests.support.update_machine import Machine
+from tests.support.update_server import CUSTOM, UpdateServer
+
+IMAGE = payloads.image(11, blocks=200)
+KERNEL = b"a kernel" * 1000
+PAYLOAD = payloads.full(IMAGE, kernel=KERNEL)
+GOOD_RUN = [(13, 1, 0), (14, 1, 0), (3, 1, 0)]
+
+
+@pytest.fixture
+def server():
+    with UpdateServer(PAYLOAD) as running:
+        yield running
+
+
+@pytest.fixture
+def machine(tmp_path, server):
+    return Machine(tmp_path, server.url)
+
+
+def test_an_update_from_start_to_good(server, machine):
+    before = machine.content(3)
+    engine = machine.check()
+    assert engine.attempt.status.operation is Operation.NEED_REBOOT
+    assert engine.attempt.status.new_version == "2.0.0"
+    assert server.events == GOOD_RUN
+    assert server.previous == ["0.0.0.0"]
+    assert machine.content(4)[: len(IMAGE)] == IMAGE
+    assert machine.content(3) == before
+    kernel = machine.root / "boot/coreos/vmlinuz-b"
+    assert kernel.read_bytes() == KERNEL
+    assert machine.ran == [("USR-B", [f"KERNEL={kernel}"])]
+    assert bits(machine.disk) == {3: (1, 0, 1), 4: (2, 1, 0)}
+    assert list(dict.fromkeys(machine.statuses)) == [
+        Operation.CHECKING,
+        Operation.AVAILABLE,
+        Operation.DOWNLOADING,
+        Operation.FINALIZING,
+        Operation.NEED_REBOOT,
+    ]
+    assert not (machine.root / "var/lib/update_engine/payload").exists()
+    # While the reboot is due, there are only pings.
+    engine = machine.check(on_demand=False)
+    assert (server.pings, len(server.checks)) == (1, 1)
+    assert engine.attempt.status == (0, 0.0, Operation.NEED_REBOOT, "0.0.0", 0)
+    # The new version comes up, is marked, and says where it came from.
+    assert machine.boot() == 4
+    engine = machine.check()
+    assert bits(machine.disk) == {3: (1, 0, 1), 4: (2, 0, 1)}
+    assert engine.attempt.status.operation is Operation.IDLE
+    assert engine.attempt.status.last_checked > 0
+    assert server.previous == ["0.0.0.0", "1.0.0"]
+    machine.check()
+    assert server.previous == ["0.0.0.0", "1.0.0", ""]
+    client = server.checks[-1].apps[0].attributes
+    assert client["version"] == "2.0.0"
+    assert client["alephversion"] == "1.0.0"
+    assert (client["track"], client["board"], client["machineid"]) == ("beta", "amd64-usr", "a1b2")
+
+
+def test_a_version_that_does_not_come_up(server, machine):
+    machine.check()
+    assert machine.boot() == 4  # it hangs, and the watchdog resets
+    assert machine.boot() == 3
+    assert bits(machine.disk) == {3: (1, 0, 1), 4: (2, 0, 0)}
+    engine = machine.check(on_demand=False)
+    assert server.previous[-1] == "1.0.0"
+    rollback, deferred = server.events[3:]
+    assert rollback == (3, 0, CUSTOM | ErrorCode.ROLLBACK)
+    # And it is not tried again in a tight loop.
+    assert deferred == (3, 9, CUSTOM | ErrorCode.OMAHA_UPDATE_DEFERRED_FOR_BACKOFF)
+    assert engine.attempt.status.operation is Operation.IDLE
+    assert bits(machine.disk)[3] == (2, 0, 1)
+    machine.check(on_demand=False)
+    assert server.previous[-1] == ""
+    # Somebody who asks for it gets it.
+    engine = machine.check(on_demand=True)
+    assert engine.attempt.status.operation is Operation.NEED_REBOOT
+    assert bits(machine.disk)[4][1:] == (1, 0)
+
+
+def test_no_update(server, machine):
+    server.version = "1.0.0"
+    engine = machine.check()
+    assert engine.attempt.status.operation is Operation.IDLE
+    assert server.events == []
+    assert machine.statuses == [Operation.CHECKING, Operation.IDLE]
+
+
+OTHER = payloads.full(IMAGE, key="")
+FLIPPED = PAYLOAD[:3000] + bytes((PAYLOAD[3000] ^ 1,)) + PAYLOAD[3001:]
+BAD_MANIFEST = PAYLOAD[:24] + bytes((PAYLOAD[24] ^ 0xFF,)) + PAYLOAD[25:]
+
+FAULTS = {
+    # name: (what to break, error code, url index afterwards, failure count)
+    "unknown status": (lambda s: s.answers.append((200, b'<response><app><updatecheck status="x"/>'
+                                                  b"</app></response>")), 34, None, None),
+    "no updatecheck": (lambda s: s.answers.append((200, b"<response><app/></response>")),
+                       34, None, None),
+    "empty body": (lambda s: s.answers.append((200, b"")), 30, None, None),
+    "broken XML": (lambda s: s.answers.append((200, b"<response>")), 31, None, None),
+    "HTTP 500": (lambda s: s.answers.append((500, b"")), 2500, None, None),
+    "HTTP 503": (lambda s: s.answers.append((503, b"")), 2503, None, None),
+    "payload 404": (lambda s: s.statuses.append(404), 9, "0", "1"),
+    "wrong sha256": (lambda s: setattr(s, "sha256", "A" * 43 + "="), 10, "1", "0"),
+    "size too large": (lambda s: setattr(s, "size", s.size + 1), 11, "1", "0"),
+    "size too small": (lambda s: setattr(s, "size", s.size - 1), 11, "1", "0"),
+    "unsigned": (lambda s: s.__init__(OTHER), 17, "1", "0"),
+    "not CrAU": (lambda s: setattr(s, "payload", b"<html>404</html>" * 100), 21, "1", "0"),
+    "a byte flipped": (lambda s: setattr(s, "payload", FLIPPED), 29, "1", "0"),
+    "bad manifest": (lambda s: setattr(s, "payload", BAD_MANIFEST), 23, "1", "0"),
+    "cut for good": (lambda s: s.cut_at.extend([0] * 30), 9, "0", "1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_faults_have_their_codes(server, machine, name):
+    breaks, code, index, failures = FAULTS[name]
+    if name == "unsigned":
+        server.payload = OTHER
+        other = UpdateServer(OTHER)
+        server.sha256, server.size = other.sha256, other.size
+        other._server.server_close()
+    else:
+        breaks(server)
+    server.urls = 2
+    before = Path(machine.disk).read_bytes()
+    engine = machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | code)
+    assert engine.attempt.status.operation is Operation.IDLE
+    assert engine.attempt.status[3:] == ("0.0.0", 0)
+    assert machine.statuses[-2:] == [Operation.REPORTING_ERROR, Operation.IDLE]
+    if index is not None:
+        assert machine.pref(names.URL_INDEX) == index
+        assert machine.pref(names.URL_FAILURES) == failures
+    # Nothing of the other slot was touched; only the running one was marked as good.
+    assert bits(machine.disk) == {3: (1, 0, 1), 4: (0, 0, 0)}
+    assert Path(machine.disk).read_bytes() == before
+    assert machine.ran == []
+
+
+def test_the_server_is_away(machine, server, tmp_path):
+    conf = machine.root / "etc/coreos/update.conf"
+    conf.write_text("SERVER=http://127.0.0.1:1/\n")
+    engine = machine.check()
+    assert engine.attempt.last_failure.code == 2000
+    assert engine.attempt.status.operation is Operation.IDLE
+    conf.write_text("SERVER=disabled\n")
+    engine = machine.check()
+    assert engine.attempt.last_failure is None
+    conf.write_text(f"SERVER={server.url}\n")
+    machine.check()
+    assert server.previous == ["0.0.0.0"]  # nobody had heard it before
+
+
+def test_the_second_url(server, machine):
+    server.urls = 2
+    server.payload = FLIPPED
+    machine.check()
+    server.payload = PAYLOAD
+    engine = machine.check()
+    assert engine.attempt.status.operation is Operation.NEED_REBOOT
+    assert machine.pref(names.URL_INDEX) == "1"
+
+
+def test_a_broken_transfer_goes_on(server, machine):
+    server.cut_at = [1000, 2000]
+    engine = machine.check()
+    assert engine.attempt.status.operation is Operation.NEED_REBOOT
+    assert server.ranges == ["", "bytes=1000-", "bytes=3000-"]
+    assert server.events == GOOD_RUN
+
+
+def test_a_server_without_ranges(server, machine):
+    server.cut_at = [1000]
+    server.has_ranges = False
+    engine = machine.check()
+    assert engine.attempt.status.operation is Operation.NEED_REBOOT
+    assert machine.content(4)[: len(IMAGE)] == IMAGE
+
+
+def test_a_restart_resumes(server, machine):
+    server.cut_at = [5000] + [0] * 30
+    machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | 9)
+    server.cut_at = []
+    server.ranges.clear()
+    engine = machine.check()
+    assert engine.attempt.status.operation is Operation.NEED_REBOOT
+    assert server.ranges == ["bytes=5000-"]
+
+
+def test_a_damaged_spool_begins_anew(server, machine):
+    server.cut_at = [9000] + [0] * 30
+    machine.check()
+    spool = machine.root / "var/lib/update_engine/payload"
+    data = bytearray(spool.read_bytes())
+    data[1000] ^= 1
+    spool.write_bytes(data)
+    server.cut_at = []
+    server.ranges.clear()
+    assert machine.check().attempt.status.operation is Operation.NEED_REBOOT
+    assert server.ranges == ["bytes=9000-", ""]
+    assert machine.content(4)[: len(IMAGE)] == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("code", "operation", "other"),
+    [
+        (5, Operation.IDLE, (0, 0, 0)),
+        (19, Operation.NEED_REBOOT, (0, 0, 0)),
+    ],
+)
+def test_postinst(server, machine, code, operation, other):
+    machine.postinst_problem = code
+    engine = machine.check()
+    assert (3, 0, CUSTOM | code) in server.events
+    assert engine.attempt.status.operation is operation
+    assert bits(machine.disk)[4] == other
+
+
+def test_an_image_that_does_not_fit(server, machine):
+    large = payloads.full(payloads.image(3, blocks=300))
+    other = UpdateServer(large)
+    server.payload, server.sha256, server.size = large, other.sha256, other.size
+    other._server.server_close()
+    machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | ErrorCode.DOWNLOAD_OPERATION_EXECUTION)
+    assert bits(machine.disk) == {3: (1, 0, 1), 4: (0, 0, 0)}
+
+
+def test_reset(server, machine):
+    async def run():
+        engine = machine.engine()
+        await engine.check(on_demand=True)
+        assert engine.reset_status()
+        return engine
+
+    engine = asyncio.run(run())
+    assert engine.attempt.status.operation is Operation.IDLE
+    assert not (machine.root / "run/update_engine_autoupdate_completed").exists()
+    # The table is left alone; the version that comes up still says where it came from.
+    assert bits(machine.disk)[4] == (2, 1, 0)
+    assert machine.pref(names.PREVIOUS_VERSION) == "1.0.0"
+
+
+def test_development_images_and_polling(server, machine):
+    (machine.root / "root").mkdir()
+    (machine.root / "root/.dev_mode").touch()
+    server.version = "1.0.0"
+    server.poll_interval_s = 7200
+    engine = machine.check()
+    assert not engine.attempt.facts.is_official
+    assert engine.attempt.poll_interval_s == 7200
+    server.version, server.payload = "2.0.0", FLIPPED
+    machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | 1 << 29 | 29)

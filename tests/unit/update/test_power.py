@@ -1,0 +1,98 @@
+"""The power goes at every single write of an update: a good slot boots, a later run completes."""
+
+from __future__ import annotations
+
+import pytest
+
+from coreos_py.update.attempt import Operation
+from tests.support import payloads
+from tests.support.power import Power, PowerCut
+from tests.support.slots import bits
+from tests.support.update_machine import Machine
+from tests.support.update_server import UpdateServer
+
+IMAGE = payloads.image(21, blocks=40)
+KERNEL = b"a kernel" * 700
+PAYLOAD = payloads.full(IMAGE, kernel=KERNEL)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with UpdateServer(PAYLOAD) as running:
+        yield running
+
+
+def _check_slot(machine, original):
+    """What was booted is whole."""
+    if machine.current == 3:
+        assert machine.content(3) == original
+        return
+    assert machine.content(4)[: len(IMAGE)] == IMAGE
+    assert (machine.root / "boot/coreos/vmlinuz-b").read_bytes() == KERNEL
+
+
+def _complete(machine, original, server):
+    """Boot, and update as often as it takes: once."""
+    machine.boot()
+    _check_slot(machine, original)
+    if machine.current == 3:
+        engine = machine.check()
+        assert engine.attempt.status.operation is Operation.NEED_REBOOT
+        assert machine.boot() == 4
+        _check_slot(machine, original)
+    server.previous.clear()
+    engine = machine.check()
+    assert engine.attempt.status.operation is Operation.IDLE
+    assert server.previous == ["1.0.0"]  # the update is reported as complete
+    assert machine.current == 4
+    assert bits(machine.disk)[4][1:] == (0, 1)
+
+
+def _cut(machine, cut_at, *, loses):
+    with pytest.MonkeyPatch.context() as patch:
+        power = Power(patch, cut_at=cut_at, loses_unsynced=loses)
+        try:
+            machine.check()
+        except PowerCut:
+            assert power.is_off
+    return power
+
+
+def test_counting(tmp_path, server):
+    machine = Machine(tmp_path, server.url)
+    power = _cut(machine, 0, loses=False)
+    assert power.count > 30
+    original = machine.content(3)
+    _complete(machine, original, server)
+
+
+@pytest.mark.parametrize("loses", [False, True], ids=["torn", "unsynced lost"])
+@pytest.mark.parametrize("part", range(4))
+def test_every_write(tmp_path, server, part, loses):
+    number = part + 1
+    while True:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        machine = Machine(folder, server.url)
+        original = machine.content(3)
+        power = _cut(machine, number, loses=loses)
+        if not power.is_off:
+            assert number > 30
+            break
+        _complete(machine, original, server)
+        number += 4
+
+
+def test_twice_in_a_row(tmp_path, server):
+    """A second cut, at the same place of the second run, changes nothing."""
+    for number in range(3, 40, 5):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        machine = Machine(folder, server.url)
+        original = machine.content(3)
+        for _ in range(2):
+            _cut(machine, number, loses=True)
+            machine.boot()
+            _check_slot(machine, original)
+        if machine.current == 3:
+            _complete(machine, original, server)
