@@ -98,7 +98,11 @@ class FleetMachine(Process):
                 os.kill(pid, signal.SIGKILL)
 
     def fleetctl(
-        self, *words: str, cwd: Path | None = None, timeout_s: float = 120.0
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 120.0,
     ) -> subprocess.CompletedProcess[str]:
         """Run fleetctl against this machine."""
         return subprocess.run(
@@ -107,7 +111,7 @@ class FleetMachine(Process):
             text=True,
             check=False,
             cwd=cwd or self.home,
-            env=environment(),
+            env=environment(env),
             timeout=timeout_s,
         )
 
