@@ -16,7 +16,6 @@ from coreos_py.base.unitfile import (
 )
 from coreos_py.fleet import requirements
 from coreos_py.fleet.gomatch import is_pattern
-from coreos_py.fleet.job import SHORT_ID_CHARS
 from coreos_py.fleet.requirements import KNOWN, SECTION, TRUE_WORDS, RequirementsError
 from coreos_py.fleet.resources import CPU_KEY, MEMORY_KEY
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from coreos_py.base.unitfile import Place
 
 BOM = b"\xef\xbb\xbf"
+SHORT_ID_CHARS = 8  # as in job.py, which commands have no time to import
 _PEER_KEYS = ("MachineOf", "X-ConditionMachineOf")
 _CONFLICT_KEYS = ("Conflicts", "X-Conflicts")
 _ID_KEYS = ("MachineID", "X-ConditionMachineID", "X-ConditionMachineBootID")
