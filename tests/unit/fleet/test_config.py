@@ -106,6 +106,7 @@ def test_values_that_do_not_parse_are_passed_over(load, caplog):
         ("token_limit", "0", "is not between 1 and 65535"),
         ("token_limit", "65536", "is not between 1 and 65535"),
         ("unit_manager", "runit", "is neither systemd nor embedded"),
+        ("etcd_api", "auto", "etcd_api: 'auto' is neither v2 nor v3"),
         ("machine_id_file", "/nonexistent", "unable to determine local machine ID"),
         ("machine_id_file", "/dev/null", "unable to determine local machine ID"),
     ],
