@@ -47,7 +47,8 @@ class _UntilClose:
         self.pieces: list[bytes] = []
 
     def feed(self, buf: bytes, pos: int) -> int:
-        self.pieces.append(buf[pos:])
+        if pos < len(buf):  # an empty piece would look like the end
+            self.pieces.append(buf[pos:])
         return len(buf)
 
 

@@ -140,14 +140,17 @@ def test_reply(ask, wire, expected):
 def test_reply_byte_by_byte(wire, expected):
     parser = ReplyParser("GET")
     outcome: object
+    pieces = []
     try:
         for byte in wire:
             parser.feed(bytes([byte]))
+            pieces += parser.take()
         parser.eof()
-        outcome = (parser.status, b"".join(parser.take()))
+        outcome = (parser.status, b"".join(pieces))
     except ParseError as err:
         outcome = str(err)
     assert outcome == expected
+    assert b"" not in pieces  # a reader takes one for the end
 
 
 @both
