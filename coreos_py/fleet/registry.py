@@ -20,6 +20,7 @@ from coreos_py.base.errors import (
     CoreosError,
     StoreError,
 )
+from coreos_py.base.unitfile import UnitFileError
 from coreos_py.etcdclient.model import Result
 from coreos_py.fleet import model, requirements
 from coreos_py.fleet.job import INACTIVE, Machine, Unit, UnitState, parse_state
@@ -267,7 +268,7 @@ class Registry:
     def _keep_file(self, unit_hash: str, text: str) -> None:
         try:
             self._files[unit_hash] = unitfile.parse(model.decode_unit(text))
-        except ValueError as err:
+        except (ValueError, UnitFileError) as err:
             log.error("error parsing Unit(%s): %s", unit_hash, err)
 
     def _forget_files(self, jobs: Mapping[str, Job]) -> None:

@@ -138,9 +138,14 @@ def test_what_does_not_parse_is_left_out(etcd, registry, caplog):
         await etcd.set(f"{job}/bad-hash.service/object", '{"Name":"x","UnitHash":["a"]}')
         await etcd.set(f"{job}/bad-state.service/target-state", "sideways")
         await etcd.set(f"{job}/no-text.service/object", model.encode_job("x", "00" * 20))
+        # fleetd 1.0.0 takes some lines that neither can read again.
+        for number, text in enumerate(("[Service]\nX=" + "y" * 5000, "[Service\n"), 1):
+            await etcd.set(f"{PREFIX}/unit/{number:040x}", model.encode_unit(text))
+            unread = model.encode_job("x", f"{number:040x}")
+            await etcd.set(f"{job}/bad-text{number}.service/object", unread)
         assert [unit.name for unit in await registry.units()] == ["good.service"]
         assert await registry.unit("no-object.service") is None
-        for name in ("bad-object", "bad-hash", "bad-state"):
+        for name in ("bad-object", "bad-hash", "bad-state", "bad-text1", "bad-text2"):
             with pytest.raises(BadRecord):
                 await registry.unit(f"{name}.service")
         assert await registry.destroy_unit("bad-state.service")
