@@ -117,6 +117,8 @@ class AsyncEtcd3:
         except BaseException:
             stream.close()
             raise
+        if (other := self._watches.pop(name, None)) is not None:
+            other.close()  # of somebody who watches the same at the same time
         self._watches[name] = stream
         return event
 

@@ -282,8 +282,14 @@ class Daemon:
     def _open(self) -> tuple[str, Lock]:
         """This machine's ID, and the lock; NoSetup."""
         if self._etcd is None:
-            self._etcd = connect.Connection(self._config.settings)
+            settings = self._config.settings
+            trace = _trace if settings["debug"] else None
+            self._etcd = connect.Connection(settings, trace=trace)
         return connect.machine_id(self._config.machine_id_file), self._etcd.lock
+
+
+def _trace(method: str, url: str) -> None:
+    log.debug("%s %s", method, url)
 
 
 def _go_time(unix_ns: int) -> str:
