@@ -152,9 +152,11 @@ class Driver:
             self._disk.receive_snapshot(ready.snapshot, self._snapshot_saved)
             return
         if not ready.must_sync:
-            self._finish(ready)
-            if ready.hard_state is not None:  # only a commit index: nobody waits for that
+            # Only a commit index. No disk has to have it, but the kernel: what was acknowledged
+            # before a kill is committed for a backup and for --force-new-cluster, too.
+            if ready.hard_state is not None:
                 self._disk.append(ready.hard_state, ready.entries)
+            self._finish(ready)
             return
         self._disk.append(ready.hard_state, ready.entries)
         if self.node.role == Role.LEADER:

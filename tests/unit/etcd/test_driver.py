@@ -20,11 +20,14 @@ class FakeDisk:
     def __init__(self, *, fast: bool) -> None:
         self.fast = fast
         self.appended = 0
+        self.committed = 0
         self.durable = 0
         self.syncs = 0
         self.done = None
 
     def append(self, hard_state, entries):
+        if hard_state is not None:
+            self.committed = hard_state.commit
         if entries:
             self.appended = entries[-1].index
 
@@ -61,6 +64,7 @@ class FakeMachine:
     def apply(self, entries):
         for entry in entries:
             assert entry.index <= self.disk.durable, "applied before it was durable"
+            assert entry.index <= self.disk.committed, "applied before its commit was in the log"
             if entry.type:
                 self.node.apply_conf_change(pb.decode_conf_change(entry.data))
             elif entry.data:
