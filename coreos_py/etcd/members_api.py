@@ -102,7 +102,7 @@ class MembersAPI:
             ),
             what=f"adding member {number:x}",
         )
-        self._server.add_member(member, reply.done)
+        self._server.members.add(member, reply.done)
         return reply
 
     def _remove(self, word: str, extra: bytes) -> Pending:
@@ -113,7 +113,7 @@ class MembersAPI:
             what=f"removing member {number:x}",
             number=number,
         )
-        self._server.remove_member(number, reply.done)
+        self._server.members.remove(number, reply.done)
         return reply
 
     def _update(self, request: Request, word: str, extra: bytes) -> Pending:
@@ -125,7 +125,7 @@ class MembersAPI:
             what=f"updating member {number:x}",
             number=number,
         )
-        self._server.update_member(Member(number, peer_urls), reply.done)
+        self._server.members.update(Member(number, peer_urls), reply.done)
         return reply
 
     def _number(self, word: str) -> int:

@@ -19,7 +19,7 @@ from coreos_py.raft.types import Role
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from coreos_py.etcd.server import Waiter
+    from coreos_py.etcd.waiters import Waiter
     from coreos_py.raft.node import RawNode
     from coreos_py.raft.types import ReadState
     from coreos_py.store.event import Event

@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import RAFT_INTERNAL, CoreosError, StoreError
 from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import housekeeping, membership, pb
 from coreos_py.etcd.apply import Applier
+from coreos_py.etcd.clock import Clock
 from coreos_py.etcd.disk import Disk
 from coreos_py.etcd.driver import Driver
-from coreos_py.etcd.membership import Member, MembershipError
+from coreos_py.etcd.leadership import Leadership
+from coreos_py.etcd.member_changes import MemberChanges
 from coreos_py.etcd.metrics import Requests, server_histogram
 from coreos_py.etcd.reads import ReadQueue, SharedRead
 from coreos_py.etcd.snapshots import SnapshotKeeper
 from coreos_py.etcd.stats import CANDIDATE, FOLLOWER, LEADER, LeaderStats, ServerStats
 from coreos_py.etcd.version import downgrade
-from coreos_py.raft.types import ConfChange, ConfChangeType, EntryType, MsgType, Role
+from coreos_py.etcd.waiters import CallbackWaiter, Waiters
+from coreos_py.raft.types import EntryType, MsgType, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,48 +36,17 @@ if TYPE_CHECKING:
     from coreos_py.etcd.metrics import Histogram
     from coreos_py.etcd.pb import Request
     from coreos_py.etcd.transport import Transport
+    from coreos_py.etcd.waiters import Done, Waiter
     from coreos_py.raft.types import Entry, Message, Snapshot, SoftState
     from coreos_py.store.event import Event
 
-    Done = Callable[[Event | None, Exception | None], None]
-
-SYNC_INTERVAL_S = 0.5
-SWEEP_INTERVAL_S = 0.1
-
-TIMED_OUT = "etcdserver: request timed out"
-LEADER_FAILED = "etcdserver: request timed out, possibly due to previous leader failure"
-CONNECTION_LOST = "etcdserver: request timed out, possibly due to connection lost"
 STOPPED = "etcdserver: server stopped"
-NOT_ENOUGH_STARTED = "etcdserver: re-configuration failed due to not enough started members"
 
 _STATES = {Role.LEADER: LEADER, Role.FOLLOWER: FOLLOWER, Role.CANDIDATE: CANDIDATE}
 _U40 = (1 << 40) - 1
 _U48 = (1 << 48) - 1
 
 log = logging.getLogger("etcdserver")
-raft_log = logging.getLogger("raft")
-
-
-class Waiter(Protocol):
-    """Somebody who waits for an entry; `request` is None for a configuration change."""
-
-    @property
-    def request(self) -> Request | None: ...
-    @property
-    def start_s(self) -> float: ...
-
-    def done(self, event: Event | None, error: Exception | None) -> None: ...
-
-
-class CallbackWaiter:
-    """A waiter that only passes the outcome on."""
-
-    __slots__ = ("done", "request", "start_s")
-
-    def __init__(self, request: Request | None, done: Done) -> None:
-        self.request = request
-        self.done = done
-        self.start_s = monotonic()
 
 
 class Server:
@@ -122,19 +94,27 @@ class Server:
             last_index=started.applied,
             fatal=self._fatal,
         )
-        self._waiters: dict[bytes, Waiter] = {}
-        self._timeout_s = config.request_timeout_s
-        self._sweeping = False
-        self.failed_proposals = 0
+        self._leadership = Leadership(
+            config,
+            started.id,
+            started.node,
+            cluster=self.cluster,
+            connected_since=lambda number, s: self.transport.connected_since(number, s),
+        )
+        self.members = MemberChanges(self, propose=self._propose_conf, on_leave=self._leave)
+        self._waiters = Waiters(
+            loop,
+            timeout_s=config.request_timeout_s,
+            cause=self._leadership.timeout_cause,
+            on_expired=self._driver.prune,
+        )
+        self._waiting = self._waiters.by_entry
         self.requests = Requests()
         self.proposal_seconds = server_histogram()
-        self._leader_since_s = 0.0
-        self._last_leader = 0
         self._id_prefix = (started.id & 0xFFFF) << 48
         self._id_suffix = (time_ns() // 1_000_000 & _U40) << 8
         self._tasks: list[asyncio.Task[None]] = []
-        self._last_tick_s = self._tick_due_s = loop.time()
-        self._last_role = Role.FOLLOWER
+        self._clock = Clock(self, loop)
         self._removed = False
         self.transport: Transport
 
@@ -143,9 +123,7 @@ class Server:
     def run(self, transport: Transport) -> None:
         """Start ticking, and replay what is committed already."""
         self.transport = transport
-        self._last_tick_s = self._tick_due_s = self._loop.time()
-        self._tick()
-        self._loop.call_later(SYNC_INTERVAL_S, self._sync)
+        self._clock.start()
         if self.node.nodes == (self.id,):
             self.node.campaign()  # the only voter has nobody to wait for
         self._driver.kick()
@@ -169,8 +147,7 @@ class Server:
         for task in self._tasks:
             task.cancel()
         self.transport.stop()
-        waiters, self._waiters = self._waiters, {}
-        for waiter in (*waiters.values(), *self._reads.drain()):
+        for waiter in (*self._waiters.drain(), *self._reads.drain()):
             waiter.done(None, StoreError(RAFT_INTERNAL, STOPPED))
         try:
             self._disk.close()
@@ -209,7 +186,12 @@ class Server:
     @property
     def pending_proposals(self) -> int:
         """How many proposals wait to be applied."""
-        return len(self._waiters)
+        return len(self._waiting)
+
+    @property
+    def failed_proposals(self) -> int:
+        """How many proposals were waited for in vain."""
+        return self._waiters.expired
 
     # -- requests --------------------------------------------------------------------------------
 
@@ -225,9 +207,7 @@ class Server:
     def submit(self, request: Request, waiter: Waiter) -> None:
         """The same for a waiter that knows its request."""
         data = pb.encode_request(request)
-        self._waiters[data] = waiter
-        if not self._sweeping:
-            self._start_sweeping()
+        self._waiters.add(data, waiter)
         self._driver.propose(data)
 
     def read(self, waiter: Waiter) -> None:
@@ -262,79 +242,13 @@ class Server:
         self.propose(request, _settle(future))
         await future
 
-    def change_members(self, change: ConfChange, done: Done) -> None:
-        """Propose a configuration change; MembershipError if refused at its application."""
-        data = pb.encode_conf_change(change)
-        self._waiters[data] = CallbackWaiter(None, done)
-        if not self._sweeping:
-            self._start_sweeping()
+    def _propose_conf(self, data: bytes, done: Done) -> None:
+        self._waiters.add(data, CallbackWaiter(None, done))
         self._driver.propose_conf(data)
-
-    def add_member(self, member: Member, done: Done) -> None:
-        """Propose a new member."""
-        if self.config.strict_reconfig_check and not self.cluster.may_add():
-            done(None, CoreosError(NOT_ENOUGH_STARTED))
-            return
-        context = membership.member_json(member).encode()
-        kind = ConfChangeType.ADD_NODE
-        self.change_members(ConfChange(self.next_id(), kind, member.id, context), done)
-
-    def remove_member(self, number: int, done: Done) -> None:
-        """Propose to remove a member for good."""
-        if self.config.strict_reconfig_check and not self.cluster.may_remove(number):
-            done(None, CoreosError(NOT_ENOUGH_STARTED))
-            return
-        self.change_members(ConfChange(self.next_id(), ConfChangeType.REMOVE_NODE, number), done)
-
-    def update_member(self, member: Member, done: Done) -> None:
-        """Propose new peer URLs for a member."""
-        context = membership.member_json(member).encode()
-        kind = ConfChangeType.UPDATE_NODE
-        self.change_members(ConfChange(self.next_id(), kind, member.id, context), done)
-
-    def _start_sweeping(self) -> None:
-        self._sweeping = True
-        self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def is_wanted(self, data: bytes) -> bool:
         """True while somebody waits for this entry."""
-        return data in self._waiters
-
-    def _sweep(self) -> None:
-        """Answer those who have waited too long. The dictionary is in order of arrival."""
-        now_s = monotonic()
-        expired = []
-        for data, waiter in self._waiters.items():
-            if now_s - waiter.start_s < self._timeout_s:
-                break
-            expired.append(data)
-        for data in expired:
-            waiter = self._waiters.pop(data)
-            waiter.done(None, StoreError(RAFT_INTERNAL, self._timeout_cause(waiter.start_s)))
-        if expired:
-            self.failed_proposals += len(expired)
-            self._driver.prune()
-        self._sweeping = bool(self._waiters)
-        if self._sweeping:
-            self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
-
-    def _timeout_cause(self, start_s: float) -> str:
-        elected_s = self._leader_since_s
-        lost_s = elected_s - 2 * self.config.election_ticks * self.config.heartbeat_ms / 1000
-        if lost_s < start_s < elected_s:
-            return LEADER_FAILED
-        leader = self.node.leader
-        if leader == self.id:
-            if not self._connected_to_quorum_since(start_s):
-                return CONNECTION_LOST
-        elif leader and not self.transport.connected_since(leader, start_s):
-            return CONNECTION_LOST
-        return TIMED_OUT
-
-    def _connected_to_quorum_since(self, start_s: float) -> bool:
-        others = [number for number in self.cluster.members if number != self.id]
-        connected = sum(self.transport.connected_since(number, start_s) for number in others)
-        return connected + 1 >= len(self.cluster.members) // 2 + 1
+        return data in self._waiting
 
     # -- raft's machine --------------------------------------------------------------------------
 
@@ -369,18 +283,8 @@ class Server:
 
     def role_changed(self, state: SoftState) -> None:
         """Raft's view of who leads has changed."""
-        if state.leader and state.leader != self._last_leader:
-            self._leader_since_s = monotonic()
-        self._last_leader = state.leader
         self.stats.role_changed(_STATES[state.role], now_ns=time_ns())
-        term = self.node.term
-        if state.role != self._last_role:
-            self._last_role = state.role
-            raft_log.info("%x became %s at term %d", self.id, state.role.name.lower(), term)
-        if state.leader:
-            raft_log.info("raft.node: %x elected leader %x at term %d", self.id, state.leader, term)
-        else:
-            raft_log.info("raft.node: %x lost leader at term %d", self.id, term)
+        self._leadership.changed(state)
 
     def send(self, messages: Sequence[Message]) -> None:
         """Hand messages to the transport."""
@@ -390,13 +294,16 @@ class Server:
     def apply(self, entries: Sequence[Entry]) -> None:
         """Apply committed entries in order and answer whoever waits for them."""
         now_ns, now_s = time_ns(), monotonic()
-        waiters = self._waiters
+        waiters = self._waiting
         apply = self._applier.apply
         observe = self.proposal_seconds.observe
         for entry in entries:
             self.term, self.index, kind, data = entry
             if kind == EntryType.CONF_CHANGE:
-                self._apply_conf(data, now_ns)
+                waiter = waiters.pop(data, None)
+                error = self.members.apply(data, now_ns=now_ns)
+                if waiter is not None:
+                    waiter.done(None, error)
             elif data:
                 waiter = waiters.pop(data, None)
                 if waiter is None:
@@ -410,8 +317,8 @@ class Server:
                     continue
                 try:
                     event = apply(waiter.request, now_ns=now_ns)
-                except StoreError as error:
-                    waiter.done(None, error)
+                except StoreError as refusal:
+                    waiter.done(None, refusal)
                 else:
                     waiter.done(event, None)
             else:
@@ -426,55 +333,6 @@ class Server:
             return  # whoever sent it learns of it where he sent it
         if request.path == membership.VERSION_KEY:
             self._refuse_downgrade()
-
-    def _apply_conf(self, data: bytes, now_ns: int) -> None:
-        waiter = self._waiters.pop(data, None)
-        change = pb.decode_conf_change(data)
-        try:
-            member = self.cluster.check(change, self.store)
-        except MembershipError as error:
-            self.node.apply_conf_change(change._replace(node_id=0))
-            if waiter is not None:
-                waiter.done(None, error)
-            return
-        self.node.apply_conf_change(change)
-        match change.type:
-            case ConfChangeType.ADD_NODE:
-                assert member is not None
-                self._member_added(member, now_ns)
-            case ConfChangeType.REMOVE_NODE:
-                self._member_removed(change.node_id, now_ns)
-            case ConfChangeType.UPDATE_NODE:
-                assert member is not None
-                self._member_updated(member, now_ns)
-        if waiter is not None:
-            waiter.done(None, None)
-
-    def _member_added(self, member: Member, now_ns: int) -> None:
-        self.cluster.add(member, self.store, now_ns=now_ns)
-        what = "added local member" if member.id == self.id else "added member"
-        self._log_member(what, member, "to")
-        if member.id != self.id:
-            self.transport.add_peer(member.id, member.peer_urls)
-
-    def _member_removed(self, number: int, now_ns: int) -> None:
-        self.cluster.remove(number, self.store, now_ns=now_ns)
-        if number == self.id:
-            self._leave()
-            return
-        self.transport.remove_peer(number)
-        log.log(NOTICE, "removed member %x from cluster %x", number, self.cluster.id)
-
-    def _member_updated(self, member: Member, now_ns: int) -> None:
-        self.cluster.update_peer_urls(member.id, member.peer_urls, store=self.store, now_ns=now_ns)
-        what = "update local member" if member.id == self.id else "update member"
-        self._log_member(what, member, "in")
-        if member.id != self.id:
-            self.transport.update_peer(member.id, member.peer_urls)
-
-    def _log_member(self, what: str, member: Member, where: str) -> None:
-        urls = " ".join(member.peer_urls)
-        log.log(NOTICE, "%s %x [%s] %s cluster %x", what, member.id, urls, where, self.cluster.id)
 
     def _leave(self) -> None:
         chore = housekeeping.leave(self, self.transport.client)
@@ -514,34 +372,15 @@ class Server:
         if problem:
             self._fatal(CoreosError(problem))
 
-    # -- time ------------------------------------------------------------------------------------
-
-    def _tick(self) -> None:
-        if self.stopping:
-            return
-        interval_s = self.config.heartbeat_ms / 1000
-        now_s = self._loop.time()
-        late_s = now_s - self._last_tick_s - 2 * interval_s
-        if late_s > 0 and self.node.role == Role.LEADER and len(self.cluster.members) > 1:
-            log.warning(
-                "failed to send out heartbeat on time (deadline exceeded for %.6fms)", late_s * 1000
-            )
-            log.warning("server is likely overloaded")
-        self._last_tick_s = now_s
+    def tick(self) -> None:
+        """One heartbeat interval has passed."""
         self._driver.tick()
-        self._tick_due_s += interval_s
-        if self._tick_due_s < now_s:
-            self._tick_due_s = now_s + interval_s  # ticks that were missed are not made up for
-        self._loop.call_at(self._tick_due_s, self._tick)
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
         """The leader's clock expires keys everywhere."""
-        if self.stopping:
-            return
         if self.node.role == Role.LEADER:
             request = pb.Request(self.next_id(), "SYNC", time=time_ns())
             self._driver.propose(pb.encode_request(request))
-        self._loop.call_later(SYNC_INTERVAL_S, self._sync)
 
 
 def _settle(future: asyncio.Future[None]) -> Done:
