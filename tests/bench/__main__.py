@@ -10,15 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench import fleet, load, servers
-from tests.bench.servers import Member
 
 HIGHER, LOWER = "higher", "lower"
 
@@ -43,47 +44,91 @@ class Figure:
         }
 
 
-def throughput(runs: int, seconds: float) -> list[Figure]:
-    """PUT and GET at 1 and 64 connections: one member, then three through the leader."""
+class Load(NamedTuple):
+    """Requests from so many connections at once; `log` as opposed to a member's own memory."""
+
+    what: str
+    connections: int
+    is_through_follower: bool = False
+
+    def name(self, members: int, *, by: str = "") -> str:
+        where = f"{members} member{'s' * (members > 1)}"
+        through = " through a follower" if self.is_through_follower else ""
+        return f"{self.what} c{self.connections}{by}{through}, {where}"
+
+    def rate(self, cluster: servers.Cluster, seconds: int) -> float:
+        """Requests a second."""
+        member = cluster.follower() if self.is_through_follower else cluster.leader()
+        if self.what == "PUT":
+            return load.puts(member, connections=self.connections, seconds=seconds)
+        query = "?quorum=true" if self.what == QUORUM_GET else ""
+        return load.gets(member, connections=self.connections, seconds=seconds, query=query)
+
+
+QUORUM_GET = "quorum GET"
+LOADS = [Load(what, c) for what in ("PUT", "GET", QUORUM_GET) for c in (1, 64)]
+FOLLOWER_LOADS = [Load("PUT", 1, True), Load("PUT", 64, True), Load(QUORUM_GET, 64, True)]
+BY_INDEX = " by index"
+
+
+def throughput(runs: int, seconds: int) -> list[Figure]:
+    """PUT and GET at 1 and 64 connections: one member, then three through leader and follower.
+
+    Quorum reads by index are ours alone, and stand beside the peer's through the log.
+    """
     figures: list[Figure] = []
     for count in (1, 3):
-        pairs: dict[str, Callable[[Member, int], float]] = {
-            "PUT": lambda m, c: load.puts(m, connections=c, seconds=seconds),
-            "GET": lambda m, c: load.gets(m, connections=c, seconds=seconds),
-            "quorum GET": lambda m, c: load.gets(
-                m, connections=c, seconds=seconds, query="?quorum=true"
-            ),
+        loads = LOADS + (FOLLOWER_LOADS if count > 1 else [])
+        table = {one: Figure(one.name(count), "1/s", HIGHER) for one in loads}
+        index = {
+            one: Figure(one.name(count, by=BY_INDEX), "1/s", HIGHER)
+            for one in LOADS
+            if one.what == QUORUM_GET
         }
-        table = {
-            (op, connections): Figure(
-                f"{op} c{connections}, {count} member{'s' * (count > 1)}", "1/s", HIGHER
-            )
-            for op in pairs
-            for connections in (1, 64)
-        }
+        for subject in turns(runs):
+            with servers.running(subject, count) as cluster:
+                load.fill(cluster.leader(), 1000)
+                for one, figure in table.items():
+                    figure.values[subject].append(one.rate(cluster, seconds))
         for _ in range(runs):
-            for subject in ("ours", "peer"):
-                with servers.running(subject, count) as cluster:
-                    leader = cluster.leader()
-                    load.fill(leader, 1000)
-                    for (op, connections), figure in table.items():
-                        figure.values[subject].append(pairs[op](leader, connections))
-        figures += table.values()
+            with servers.running("ours", count, "--quorum-read=index") as cluster:
+                load.fill(cluster.leader(), 1000)
+                for one, figure in index.items():
+                    figure.values["ours"].append(one.rate(cluster, seconds))
+        for one, figure in index.items():
+            figure.values["peer"] = table[one].values["peer"]
+        figures += [*table.values(), *index.values()]
     return figures
 
 
-def follower(runs: int, seconds: float) -> list[Figure]:
-    """PUT at 64 connections through a follower of three."""
-    figure = Figure("PUT c64 through a follower, 3 members", "1/s", HIGHER)
-    for _ in range(runs):
-        for subject in ("ours", "peer"):
-            with servers.running(subject, 3) as cluster:
-                rate = load.puts(cluster.follower(), connections=64, seconds=seconds)
-                figure.values[subject].append(rate)
-    return [figure]
+def turns(runs: int) -> Iterator[str]:
+    """The subjects in turn, each as often before the other as behind it."""
+    for run in range(runs):
+        yield from ("ours", "peer") if run % 2 == 0 else ("peer", "ours")
 
 
-def watch(runs: int, _seconds: float) -> list[Figure]:
+def auth(runs: int, seconds: int) -> list[Figure]:
+    """What is left of the rate when every request names a user and his password.
+
+    Over some seconds: an etcd that hashes the password for every request answers a few in each.
+    """
+    reads = Figure("GET c8 with auth on, of the rate without", "%", HIGHER)
+    writes = Figure("PUT c8 with auth on, of the rate without", "%", HIGHER)
+    for subject in turns(min(runs, 2)):
+        with servers.running(subject, 1) as cluster:
+            member = cluster.members[0]
+            load.fill(member, 1000)
+            bare = [run(member, connections=8, seconds=seconds) for run in (load.gets, load.puts)]
+            servers.enable_auth(member)
+            for figure, run, rate in zip(
+                (reads, writes), (load.gets, load.puts), bare, strict=True
+            ):
+                kept = run(member, connections=8, seconds=5 * seconds, user=servers.ROOT)
+                figure.values[subject].append(100 * kept / rate)
+    return [reads, writes]
+
+
+def watch(runs: int, _seconds: int) -> list[Figure]:
     figure = Figure("1000 watchers, last one notified", "ms", LOWER)
     for subject in ("ours", "peer"):
         with servers.running(subject, 1) as cluster:
@@ -92,45 +137,60 @@ def watch(runs: int, _seconds: float) -> list[Figure]:
     return [figure]
 
 
-def memory(_runs: int, _seconds: float) -> list[Figure]:
+def memory(_runs: int, _seconds: int) -> list[Figure]:
     """RSS with 100 000 keys of 256 bytes, and the time from kill -9 to the first quorum read."""
     rss = Figure("RSS with 100k keys of 256 B", "MiB", LOWER)
-    restart = Figure("restart after kill -9 with 100k keys", "s", LOWER)
+    kept = Figure("restart after kill -9 with 100k keys", "s", LOWER)
     for subject in ("ours", "peer"):
         with servers.running(subject, 1) as cluster:
-            member = cluster.members[0]
-            load.fill(member, 100_000)
+            load.fill(cluster.members[0], 100_000)
             time.sleep(2)
-            rss.values[subject].append(member.rss_kib() / 1024)
-            member.kill()
-            member.start(cluster.program, cluster.peers)
-            took = servers.wait_for(lambda m=member: servers.get(m, "bench/k1"))
-            restart.values[subject].append(took)
-    return [rss, restart]
+            rss.values[subject].append(cluster.members[0].rss_kib() / 1024)
+            kept.values[subject] = _restarts(cluster)
+    return [rss, kept]
 
 
-def failover(runs: int, _seconds: float) -> list[Figure]:
-    figure = Figure("failover: kill -9 of the leader to the next write", "s", LOWER)
-    for _ in range(max(runs, 3)):
-        for subject in ("ours", "peer"):
-            with servers.running(subject, 3) as cluster:
-                leader = cluster.leader()
-                other = next(m for m in cluster.members if m is not leader)
-                leader.kill()
-                figure.values[subject].append(
-                    servers.wait_for(lambda m=other: servers.put(m, "after", "failover"))
-                )
+def restart(_runs: int, _seconds: int) -> list[Figure]:
+    """The same with a log of 100 000 entries and no snapshot."""
+    figure = Figure("restart after kill -9 with a log of 100k entries", "s", LOWER)
+    for subject in ("ours", "peer"):
+        with servers.running(subject, 1, "--snapshot-count=1000000") as cluster:
+            load.fill(cluster.members[0], 100_000)
+            figure.values[subject] = _restarts(cluster)
     return [figure]
 
 
-def startup(runs: int, _seconds: float) -> list[Figure]:
+def _restarts(cluster: servers.Cluster) -> list[float]:
+    member = cluster.members[0]
+    times = []
+    for _ in range(3):
+        member.kill()
+        member.start(cluster.program, cluster.peers)
+        times.append(servers.wait_for(lambda: servers.get(member, "bench/k1")))
+    return times
+
+
+def failover(runs: int, _seconds: int) -> list[Figure]:
+    figure = Figure("failover: kill -9 of the leader to the next write", "s", LOWER)
+    for subject in turns(max(runs, 3)):
+        with servers.running(subject, 3) as cluster:
+            leader = cluster.leader()
+            other = next(m for m in cluster.members if m is not leader)
+            leader.kill()
+            figure.values[subject].append(
+                servers.wait_for(lambda m=other: servers.put(m, "after", "failover"))
+            )
+    return [figure]
+
+
+def startup(runs: int, _seconds: int) -> list[Figure]:
     figure = Figure("etcdctl get, wall time", "ms", LOWER)
     with servers.running("ours", 1) as cluster:
         environment = os.environ | {
             "ETCDCTL_API": "2",
             "ETCDCTL_ENDPOINTS": cluster.members[0].url,
         }
-        for _ in range(runs * 10):
+        for _ in range(runs * 20):
             for subject, program in servers.CLIENTS.items():
                 begin = time.perf_counter()
                 subprocess.run(
@@ -140,7 +200,7 @@ def startup(runs: int, _seconds: float) -> list[Figure]:
     return [figure]
 
 
-def archive(_runs: int, _seconds: float) -> list[Figure]:
+def archive(_runs: int, _seconds: int) -> list[Figure]:
     """The whole suite beside Debian's etcd and etcdctl programs alone."""
     figure = Figure("size: coreos.pyz beside etcd + etcdctl", "MB", LOWER)
     figure.values["ours"].append((servers.TOP / "dist" / "coreos.pyz").stat().st_size / 1e6)
@@ -151,9 +211,10 @@ def archive(_runs: int, _seconds: float) -> list[Figure]:
 
 BENCHES = {
     "throughput": throughput,
-    "follower": follower,
+    "auth": auth,
     "watch": watch,
     "memory": memory,
+    "restart": restart,
     "failover": failover,
     "startup": startup,
     "archive": archive,
@@ -165,7 +226,8 @@ def main() -> int:
     known = [*BENCHES, "fleet"]
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--runs", type=int, default=3, help="runs of each subject (default 3)")
-    parser.add_argument("--seconds", type=float, default=5, help="length of a load (default 5)")
+    parser.add_argument("--seconds", type=int, default=1, help="of each load (default 1)")
+    parser.add_argument("--peer", help="another etcd to stand beside, with its flags")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in known]:
@@ -176,6 +238,8 @@ def main() -> int:
         options.names.remove("fleet")
         if not options.names:
             return 0
+    if options.peer:
+        servers.SUBJECTS["peer"] = shlex.split(options.peer)
     lines = []
     for name in options.names or BENCHES:
         print(f"measuring {name} ...", file=sys.stderr)
@@ -186,7 +250,7 @@ def main() -> int:
     if options.markdown:
         print("| figure | ours | Debian etcd 3.4 | ratio | better |\n|---|---|---|---|---|")
         for line in lines:
-            values = " | ".join(f"{line[s]:,g} {line['unit']}" for s in ("ours", "peer"))
+            values = " | ".join(f"{line[s]:,g} {line['unit']}".strip() for s in ("ours", "peer"))
             print(f"| {line['name']} | {values} | {line['ratio']} | {line['better']} |")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import select
@@ -15,9 +16,11 @@ from pathlib import Path
 from tests.bench.servers import Member, put
 
 VALUE = "x" * 256
+KEYS = 1000
 PUT_SCRIPT = """
-local n = {start}
+local n = 0
 wrk.method = "PUT"
+{headers}
 wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
 local body = "value={value}"
 request = function()
@@ -27,6 +30,7 @@ end
 """
 GET_SCRIPT = """
 local n = 0
+{headers}
 request = function()
   n = n + 1
   return wrk.format("GET", "/v2/keys/bench/k" .. (n % {keys}) .. "{query}")
@@ -34,7 +38,7 @@ end
 """
 
 
-def wrk(member: Member, script: str, *, connections: int, seconds: float) -> float:
+def wrk(member: Member, script: str, *, connections: int, seconds: int) -> float:
     """Requests per second that were answered with success."""
     program = shutil.which("wrk")
     assert program, "wrk is not installed (apt-get install wrk)"
@@ -45,7 +49,8 @@ def wrk(member: Member, script: str, *, connections: int, seconds: float) -> flo
             program,
             "-t1",
             f"-c{connections}",
-            f"-d{seconds:g}s",
+            f"-d{seconds}s",
+            "--timeout=60s",
             "-s",
             file.name,
             member.url,
@@ -58,22 +63,24 @@ def wrk(member: Member, script: str, *, connections: int, seconds: float) -> flo
     return float(found.group(1))
 
 
-def puts(member: Member, *, connections: int, seconds: float, keys: int = 1000) -> float:
-    return wrk(
-        member,
-        PUT_SCRIPT.format(start=0, value=VALUE, keys=keys),
-        connections=connections,
-        seconds=seconds,
-    )
+def puts(member: Member, *, connections: int, seconds: int, user: str = "") -> float:
+    """PUTs a second to a thousand keys; `user` is a name, a colon and a password."""
+    script = PUT_SCRIPT.format(value=VALUE, keys=KEYS, headers=_headers(user))
+    return wrk(member, script, connections=connections, seconds=seconds)
 
 
-def gets(member: Member, *, connections: int, seconds: float, query: str = "") -> float:
-    return wrk(
-        member,
-        GET_SCRIPT.format(keys=1000, query=query),
-        connections=connections,
-        seconds=seconds,
-    )
+def gets(
+    member: Member, *, connections: int, seconds: int, query: str = "", user: str = ""
+) -> float:
+    """GETs a second of a thousand keys."""
+    script = GET_SCRIPT.format(keys=KEYS, query=query, headers=_headers(user))
+    return wrk(member, script, connections=connections, seconds=seconds)
+
+
+def _headers(user: str) -> str:
+    if not user:
+        return ""
+    return f'wrk.headers["Authorization"] = "Basic {base64.b64encode(user.encode()).decode()}"'
 
 
 def fill(member: Member, count: int) -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 BIN = TOP / "dist" / "bin"
 SUBJECTS = {"ours": [str(BIN / "etcd")], "peer": ["/usr/bin/etcd", "--enable-v2"]}
+FORM = "application/x-www-form-urlencoded"
+ROOT = "root:secret"
 CLIENTS = {"ours": str(BIN / "etcdctl"), "peer": "/usr/bin/etcdctl"}
 
 
@@ -71,8 +73,8 @@ class Member:
 class Cluster:
     """`count` members of one subject ("ours" or "peer")."""
 
-    def __init__(self, subject: str, count: int, home: Path) -> None:
-        self.program = SUBJECTS[subject]
+    def __init__(self, subject: str, count: int, home: Path, *flags: str) -> None:
+        self.program = [*SUBJECTS[subject], *flags]
         self.members = [Member(f"m{n}", home) for n in range(count)]
         self.peers = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
 
@@ -90,10 +92,10 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(subject: str, count: int) -> Iterator[Cluster]:
+def running(subject: str, count: int, *flags: str) -> Iterator[Cluster]:
     """A fresh cluster that answers; gone, with its data, at the end."""
     home = Path(tempfile.mkdtemp(prefix="coreos-bench-", dir=os.environ.get("BENCH_DIR")))
-    cluster = Cluster(subject, count, home)
+    cluster = Cluster(subject, count, home, *flags)
     try:
         cluster.start()
         yield cluster
@@ -111,11 +113,22 @@ def free_port() -> int:
         return port
 
 
-def request(member: Member, method: str, path: str, body: str | None = None) -> tuple[int, str]:
+def enable_auth(member: Member) -> None:
+    """Make a root user, ROOT, and switch authentication on."""
+    name, _, password = ROOT.partition(":")
+    user = json.dumps({"user": name, "password": password})
+    for path, body in ((f"users/{name}", user), ("enable", "")):
+        status, text = request(member, "PUT", f"/v2/auth/{path}", body, kind="application/json")
+        assert status in (200, 201), text
+
+
+def request(
+    member: Member, method: str, path: str, body: str | None = None, *, kind: str = FORM
+) -> tuple[int, str]:
     """(status, body) of one request on a connection of its own; OSError when nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", member.client_port, timeout=2)
     try:
-        headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+        headers = {"Content-Type": kind} if body else {}
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
