@@ -79,9 +79,10 @@ class Observed(Pending):
         self._size += len(chunk)
         super().write(chunk)
 
-    def end(self) -> None:
+    def end(self, last: bytes = b"") -> None:
+        self._size += len(last)
         self._report()
-        super().end()
+        super().end(last)
 
     def cut(self) -> None:
         self._report()
