@@ -81,6 +81,10 @@ def run(call: Call) -> int:
     return 0
 
 
+# update_engine 0.4.10's names of a status's parts, where they are not ours.
+_SHOWN = {"last_checked": "last_checked_time", "operation": "current_operation"}
+
+
 class Seen:
     """What was announced while we look."""
 
@@ -92,6 +96,9 @@ class Seen:
         if status.operation == REPORTING_ERROR:
             self.has_failed = True
         if self._prints:
+            log.info("Got status update:")
+            for name, value in zip(status._fields, status, strict=True):
+                log.info("  %s: %s", _SHOWN.get(name, name), value)
             _print(status)
 
 

@@ -50,7 +50,7 @@ def _file_system(folder: Path) -> bytes:
     (root / "postinst").write_text(POSTINST)
     (root / "postinst").chmod(0o755)
     path = folder / "image.ext2"
-    words = ["mke2fs", "-q", "-t", "ext2", "-b", "1024", "-d", root, path, "600k"]
+    words = ["mke2fs", "-q", "-t", "ext2", "-b", "1024", "-d", str(root), str(path), "600k"]
     subprocess.run(words, check=True, capture_output=True)
     return path.read_bytes()
 

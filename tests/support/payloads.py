@@ -6,6 +6,7 @@ import hashlib
 import random
 from pathlib import Path
 
+from coreos_py.update.payload import delta as deltas
 from coreos_py.update.payload import manifest as head
 from coreos_py.update.payload import writer
 from coreos_py.update.payload.manifest import FileKind, Info
@@ -61,9 +62,40 @@ def full(content: bytes, *, kernel: bytes = b"", key: str = KEY, pcr_policy: byt
         plan.file(FileKind.KERNEL, kernel)
     if pcr_policy:
         plan.file(FileKind.PCR_POLICY, pcr_policy)
+    return _signed(plan, blobs, content, key=key)
+
+
+def delta(old: bytes, new: bytes, *, key: str = KEY) -> bytes:
+    """A payload that makes `new` of `old`."""
+    blobs: list[bytes] = []
+    plan = writer.Plan(blobs.append)
+    readers = [_blocks_of(content) for content in (old, new)]
+    sizes = [-(-len(content) // 4096) for content in (old, new)]
+    runs = deltas.plan(*readers, old_blocks=sizes[0], new_blocks=sizes[1])
+    plan.add(deltas.order([deltas.make(run, *readers) for run in runs], readers[1]))
+    return _signed(plan, blobs, new, key=key, old=old)
+
+
+def _blocks_of(content: bytes) -> deltas.Read:
+    def read(start: int, count: int) -> bytes:
+        return content[start * 4096 : (start + count) * 4096].ljust(count * 4096, b"\0")
+
+    return read
+
+
+def _info(content: bytes) -> Info:
+    return Info(len(content), hashlib.sha256(content).digest())
+
+
+def _signed(
+    plan: writer.Plan, blobs: list[bytes], new: bytes, *, key: str, old: bytes | None = None
+) -> bytes:
     private = PrivateKey(key) if key else None
-    new = Info(len(content), hashlib.sha256(content).digest())
-    manifest = plan.manifest(new=new, key_bytes=private.size if private else 0)
+    manifest = plan.manifest(
+        new=_info(new),
+        old=None if old is None else _info(old),
+        key_bytes=private.size if private else 0,
+    )
     data = head.head(head.encode(manifest)) + b"".join(blobs)
     if private is not None:
         data += head.encode_signatures([private.sign(hashlib.sha256(data).digest())])

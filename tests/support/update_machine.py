@@ -32,10 +32,10 @@ class Machine:
         (self.root / "etc/coreos/update.conf").write_text(f"GROUP=beta\nSERVER={server}\n")
         (self.root / "etc/machine-id").write_text("a1b2\n")
         if key:
-            folder = self.root / "usr/share/update_engine"
-            folder.mkdir()
+            keys = self.root / "usr/share/update_engine"
+            keys.mkdir()
             public = Path(payloads.PUBLIC_KEY).read_bytes()
-            (folder / "update-payload-key.pub.pem").write_bytes(public)
+            (keys / "update-payload-key.pub.pem").write_bytes(public)
         self.boot()
         self.postinst_problem: int = 0
         self.ran: list[tuple[str, list[str]]] = []

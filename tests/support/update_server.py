@@ -21,10 +21,8 @@ class UpdateServer:
     """`payload` is on offer as `version` to every machine that runs another one."""
 
     def __init__(self, payload: bytes, *, version: str = "2.0.0") -> None:
-        self.payload = payload
         self.version = version
-        self.sha256 = base64.b64encode(hashlib.sha256(payload).digest()).decode()
-        self.size = len(payload)
+        self.offer(payload)
         self.urls = 1
         self.action: dict[str, str] = {"DisablePayloadBackoff": "true"}
         self.poll_interval_s = 0
@@ -38,9 +36,17 @@ class UpdateServer:
         self.previous: list[str | None] = []
         self.ranges: list[str] = []
         self.pings = 0
+        self.policies: list[bytes] = []
+        self.policy_status = 200
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def offer(self, payload: bytes) -> None:
+        """Serve this one, and announce it."""
+        self.payload = payload
+        self.sha256 = base64.b64encode(hashlib.sha256(payload).digest()).decode()
+        self.size = len(payload)
 
     @property
     def url(self) -> str:
@@ -105,8 +111,11 @@ class UpdateServer:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, data = owner.answer(request.parse(body))
-                self._send(status, data)
+                if self.path == "/policy":
+                    owner.policies.append(body)
+                    self._send(owner.policy_status, b"")
+                    return
+                self._send(*owner.answer(request.parse(body)))
 
             def do_GET(self) -> None:
                 asked = self.headers.get("Range", "")

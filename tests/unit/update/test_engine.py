@@ -6,6 +6,8 @@ Everything is real but the clock's patience and the mount that postinst needs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ import pytest
 from coreos_py.omaha.codes import ErrorCode
 from coreos_py.update import prefs as names
 from coreos_py.update.attempt import Operation
+from coreos_py.update.disk import Area
+from coreos_py.update.slots import Slots
 from tests.support import payloads
 from tests.support.slots import bits
 from tests.support.update_machine import Machine
@@ -122,7 +126,7 @@ FAULTS = {
     "wrong sha256": (lambda s: setattr(s, "sha256", "A" * 43 + "="), 10, "1", "0"),
     "size too large": (lambda s: setattr(s, "size", s.size + 1), 11, "1", "0"),
     "size too small": (lambda s: setattr(s, "size", s.size - 1), 11, "1", "0"),
-    "unsigned": (lambda s: s.__init__(OTHER), 17, "1", "0"),
+    "unsigned": (lambda s: s.offer(OTHER), 17, "1", "0"),
     "not CrAU": (lambda s: setattr(s, "payload", b"<html>404</html>" * 100), 21, "1", "0"),
     "a byte flipped": (lambda s: setattr(s, "payload", FLIPPED), 29, "1", "0"),
     "bad manifest": (lambda s: setattr(s, "payload", BAD_MANIFEST), 23, "1", "0"),
@@ -133,13 +137,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_faults_have_their_codes(server, machine, name):
     breaks, code, index, failures = FAULTS[name]
-    if name == "unsigned":
-        server.payload = OTHER
-        other = UpdateServer(OTHER)
-        server.sha256, server.size = other.sha256, other.size
-        other._server.server_close()
-    else:
-        breaks(server)
+    breaks(server)
     server.urls = 2
     before = Path(machine.disk).read_bytes()
     engine = machine.check()
@@ -237,10 +235,7 @@ def test_postinst(server, machine, code, operation, other):
 
 
 def test_an_image_that_does_not_fit(server, machine):
-    large = payloads.full(payloads.image(3, blocks=300))
-    other = UpdateServer(large)
-    server.payload, server.sha256, server.size = large, other.sha256, other.size
-    other._server.server_close()
+    server.offer(payloads.full(payloads.image(3, blocks=300)))
     machine.check()
     assert server.events[-1] == (3, 0, CUSTOM | ErrorCode.DOWNLOAD_OPERATION_EXECUTION)
     assert bits(machine.disk) == {3: (1, 0, 1), 4: (0, 0, 0)}
@@ -272,3 +267,114 @@ def test_development_images_and_polling(server, machine):
     server.version, server.payload = "2.0.0", FLIPPED
     machine.check()
     assert server.events[-1] == (3, 0, CUSTOM | 1 << 29 | 29)
+
+
+OLD = payloads.image(31, blocks=120)
+NEW = OLD[4096 * 3 :] + payloads.image(32, blocks=5)
+
+
+def _fill(machine, content):
+    slots = Slots(machine.disk, 3)
+    area = slots.current.open(write=True)
+    area.write(0, content)
+    area.close()
+
+
+def test_a_delta_starts_from_the_running_slot(server, machine):
+    _fill(machine, OLD)
+    server.offer(payloads.delta(OLD, NEW))
+    assert machine.check().attempt.status.operation is Operation.NEED_REBOOT
+    assert machine.content(4)[: len(NEW)] == NEW
+    assert machine.content(3)[: len(OLD)] == OLD
+
+
+def test_a_delta_for_another_version(server, machine):
+    _fill(machine, OLD[::-1])
+    server.offer(payloads.delta(OLD, NEW))
+    machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | ErrorCode.DOWNLOAD_STATE_INITIALIZATION)
+    assert bits(machine.disk)[4] == (0, 0, 0)
+
+
+def test_without_a_public_key_the_digest_decides(tmp_path, server):
+    server.offer(OTHER)
+    machine = Machine(tmp_path, server.url, key=False)
+    assert machine.check().attempt.status.operation is Operation.NEED_REBOOT
+
+
+def test_a_key_that_is_none(server, machine):
+    key = machine.root / "usr/share/update_engine/update-payload-key.pub.pem"
+    key.write_text("no key")
+    machine.check()
+    code = ErrorCode.DOWNLOAD_PAYLOAD_PUB_KEY_VERIFICATION
+    assert server.events[-1] == (3, 0, CUSTOM | code)
+
+
+def test_no_place_for_the_kernel(server, machine):
+    (machine.root / "boot/coreos").rmdir()
+    machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | ErrorCode.KERNEL_DEVICE_OPEN_ERROR)
+    assert bits(machine.disk)[4] == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (500, ErrorCode.NEW_PCR_POLICY_HTTP)])
+def test_the_policy_of_the_new_version(server, machine, status, code):
+    server.offer(payloads.full(IMAGE, kernel=KERNEL, pcr_policy=b"a zip"))
+    conf = machine.root / "etc/coreos/update.conf"
+    conf.write_text(f"SERVER={server.url}\nPCR_POLICY_SERVER={server.base}/policy\n")
+    server.policy_status = status
+    machine.check()
+    assert server.policies == [b"a zip"]
+    if code:
+        assert server.events[-1] == (3, 0, CUSTOM | code)
+    else:
+        kernel = machine.root / "boot/coreos/vmlinuz-b"
+        policy = machine.root / "var/lib/update_engine/pcrs-b.zip"
+        assert machine.ran == [("USR-B", [f"KERNEL={kernel}", f"PCR_POLICY={policy}"])]
+        assert policy.read_bytes() == b"a zip"
+
+
+def test_a_full_disk(server, machine, monkeypatch):
+    real = os.fstatvfs
+
+    def full(fd):
+        return type("Room", (), {"f_bavail": 1, "f_frsize": real(fd).f_frsize})
+
+    monkeypatch.setattr(os, "fstatvfs", full)
+    machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | ErrorCode.DOWNLOAD_WRITE)
+    assert server.ranges == []
+
+
+def test_what_was_written_is_not_what_is_read(server, machine, monkeypatch):
+    real = Area.read
+
+    def read(self, offset, size):
+        data = real(self, offset, size)
+        return data[:-1] + b"?" if offset == 0 else data
+
+    monkeypatch.setattr(Area, "read", read)
+    machine.check()
+    assert server.events[-1] == (3, 0, CUSTOM | ErrorCode.NEW_ROOTFS_VERIFICATION)
+    assert bits(machine.disk)[4] == (0, 0, 0)
+
+
+def test_stopping_while_it_writes(server, machine):
+    async def run():
+        engine = machine.engine()
+        writing = asyncio.Event()
+        engine._on_status = lambda status: (
+            writing.set() if status.operation is Operation.FINALIZING else None
+        )
+        task = asyncio.create_task(engine.check(on_demand=True))
+        await writing.wait()
+        engine.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    # Whatever it got to, a later run completes.
+    if bits(machine.disk)[4] != (2, 1, 0):
+        assert machine.check().attempt.status.operation is Operation.NEED_REBOOT
+    assert machine.boot() == 4
+    assert machine.content(4)[: len(IMAGE)] == IMAGE
