@@ -57,6 +57,8 @@ WAYS = {
     "coreos-setgoodroot": ["coreos-setgoodroot", "/dev/null"],
     "coreos-postinst": ["coreos-postinst", "/dev/null"],
     "update_engine_client": ["update_engine_client"],
+    "ignition": ["ignition", "--platform=metal", "--stage=kargs"],
+    "ignition-validate": ["ignition-validate", "/dev/null"],
 }
 
 # Programs that run once in a boot or an update may take more, by their first word.
@@ -65,6 +67,8 @@ ALLOWED = {
     "rootdev": {"typing"},
     "coreos-setgoodroot": {"typing"},
     "update_engine_client": FORBIDDEN - {"click", "httpx", "yaml"},  # speaks D-Bus on asyncio
+    "ignition": FORBIDDEN - {"click", "httpx", "yaml"},  # fetches on asyncio
+    "ignition-validate": {"typing", "urllib"},
     "coreos-postinst": {"random", "subprocess", "tempfile", "threading", "typing"},
 }
 

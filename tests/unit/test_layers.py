@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "omaha": {"base"},
     "update": {"base", "cli", "http", "omaha", "systemd"},
     "cloudinit": {"base", "cli", "http", "systemd"},
+    "ignition": {"base", "cli", "http", "cloudinit"},
     "cluster": {"base", "cli", "http", "etcdclient", "etcd", "systemd", "fleet"},
     "suite": {"base", "cli", "units"},
     "units": set(),
@@ -42,6 +43,10 @@ _PURE_EMBEDDED = (
     " policy effects states steps service graph engine"
 )
 _PURE_DISCOVERY = "routes limiter standing page metrics accesslog hosturl"
+_PURE_IGNITION = (
+    "jsontext schema decode report dataurl checks rules2 rules3 config merge plan diskplan text"
+    " resolve convert"
+)
 PURE = (
     "coreos_py.base.unitfile",
     "coreos_py.raft",
@@ -66,6 +71,7 @@ PURE = (
     "coreos_py.etcdclient.v3wire",
     "coreos_py.locksmith.notes",
     "coreos_py.locksmith.rebooter",
+    *(f"coreos_py.ignition.{name}" for name in _PURE_IGNITION.split()),
     "coreos_py.locksmith.semaphore",
     "coreos_py.locksmith.window",
     "coreos_py.omaha",
@@ -169,7 +175,7 @@ def test_pure_parts_are_pure(name):
 def test_libraries_stay_in_their_places():
     """click behind cli and the suite's own verbs, D-Bus behind systemd."""
     places = {
-        "click": {"cli", "suite", "cluster", "update", "top"},
+        "click": {"cli", "suite", "cluster", "ignition", "update", "top"},
         "jeepney": {"systemd"},
         "crc32c": {"base"},
         "platformdirs": {"base", "cluster"},

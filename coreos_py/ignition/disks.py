@@ -1,0 +1,240 @@
+"""Looks at disks and carries out the disks stage.
+
+An edge: sgdisk, blkid, mdadm, mkfs and wipefs are called here. Everything is checked for all
+devices first: that they are there and not in use, and that every tool can be found.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from coreos_py.base.errors import CoreosError
+from coreos_py.ignition import diskplan
+from coreos_py.ignition.diskplan import Command, DiskError, Found, Partition, Resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coreos_py.ignition.decode import Obj
+
+DEVICE_TIMEOUT_S = 90.0
+_POLL_S = 0.2
+_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+_INFO = {
+    "type": re.compile(r"^Partition GUID code: (\S+)", re.MULTILINE),
+    "guid": re.compile(r"^Partition unique GUID: (\S+)", re.MULTILINE),
+    "start": re.compile(r"^First sector: (\d+)", re.MULTILINE),
+    "size": re.compile(r"^Partition size: (\d+) sectors", re.MULTILINE),
+    "label": re.compile(r"^Partition name: '(.*)'$", re.MULTILINE),
+}
+_ROW = re.compile(r"^\s+(\d+)\s+\d+\s+\d+\s", re.MULTILINE)
+
+
+class Disks:
+    """The disks stage of one config; `dry_run`: what would be done is said, nothing is done."""
+
+    def __init__(
+        self,
+        config: Obj,
+        *,
+        before_2_3: bool,
+        dry_run: bool,
+        say: Callable[[str], None],
+        timeout_s: float = DEVICE_TIMEOUT_S,
+    ) -> None:
+        self._storage = config["storage"]
+        self._before_2_3 = before_2_3
+        self._dry_run = dry_run
+        self._say = say
+        self._timeout_s = timeout_s
+        self._made: set[str] = set()
+
+    def run(self) -> None:
+        """Partition, put together, format; CoreosError."""
+        self._check()
+        for disk in self._storage["disks"]:
+            self._partition(disk)
+        for raid in self._storage["raid"]:
+            for device in raid["devices"]:
+                self._wait(device)
+            self._do(diskplan.array(raid))
+        for filesystem in self._storage["filesystems"]:
+            want = diskplan.wanted_filesystem(filesystem)
+            if want is None:
+                continue
+            self._wait(want.device)
+            for command in diskplan.filesystem(want, self._look(want.device)):
+                self._do(command)
+
+    def _check(self) -> None:
+        tools = {"sgdisk"} if self._storage["disks"] else set()
+        if self._storage["raid"]:
+            tools.add("mdadm")
+        for filesystem in self._storage["filesystems"]:
+            want = diskplan.wanted_filesystem(filesystem)
+            if want is not None:
+                tools |= {"blkid", "wipefs"}
+                commands = diskplan.filesystem(want._replace(wipe=True), Found())
+                tools |= {command.tool for command in commands}
+        for tool in sorted(tools):
+            _find(tool)
+        for disk in self._storage["disks"]:
+            self._wait(disk["device"])
+            _refuse_mounted(disk["device"])
+
+    # -- partitions ------
+
+    def _partition(self, disk: Obj) -> None:
+        device = disk["device"]
+        parts = [diskplan.wanted(part) for part in disk["partitions"]]
+        if disk["wipeTable"]:
+            self._zap(device)
+        if self._before_2_3:
+            commands = diskplan.create_only(device, parts)
+        else:
+            present = [] if disk["wipeTable"] and self._dry_run else self._present(device)
+            commands = diskplan.partitions(device, parts, present, self._resolve(device, parts))
+        for command in commands:
+            self._do(command)
+        if commands and not self._dry_run:
+            self._announce(device)
+
+    def _zap(self, device: str) -> None:
+        command = diskplan.zap(device)
+        try:
+            self._do(command)
+        except CoreosError:  # a damaged table is repaired by the first try
+            self._do(command)
+
+    def _present(self, device: str) -> list[Partition]:
+        printed = _ask(["sgdisk", "-p", device])
+        return [self._info(device, int(number)) for number in _ROW.findall(printed)]
+
+    def _info(self, device: str, number: int) -> Partition:
+        return _read_info(_ask(["sgdisk", "-i", str(number), device]), number)
+
+    def _resolve(self, device: str, parts: list[diskplan.Wanted]) -> dict[int, Resolved]:
+        open_ends = [p for p in parts if p.number and p.should_exist and 0 in (p.start, p.size)]
+        if not open_ends:
+            return {}
+        taken = {there.number for there in self._present(device)}
+        deleted = [f"--delete={part.number}" for part in open_ends if part.number in taken]
+        asked = diskplan.question(device, open_ends)
+        assert asked is not None
+        words = [*asked.argv[:2], *deleted, *asked.argv[2:]]
+        texts = re.split(r"(?m)^(?=Partition GUID code: )", _ask(words))[1:]
+        resolved = {}
+        for part, text in zip(open_ends, texts, strict=False):
+            found = _read_info(text, part.number)
+            resolved[part.number] = Resolved(found.start, found.size)
+        return resolved
+
+    def _announce(self, device: str) -> None:
+        """Tell the kernel, where there is one to tell."""
+        if not stat.S_ISBLK(os.stat(device).st_mode):
+            return
+        for argv in (["partprobe", device], ["partx", "-u", device]):
+            tool = shutil.which(argv[0], path=_PATH)
+            if tool is not None:
+                subprocess.run([tool, *argv[1:]], capture_output=True, check=False)
+                return
+
+    # -- file systems ------
+
+    def _look(self, device: str) -> Found:
+        if self._dry_run and device not in self._made and not os.path.exists(device):
+            return Found()
+        done = subprocess.run(
+            [_find("blkid"), "-p", "-o", "export", device],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode not in (0, 2):
+            raise DiskError(f"{device}: blkid cannot tell what is there: {_flat(done.stderr)}")
+        values = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        kind = values.get("TYPE", "") or values.get("PTTYPE", "")
+        return Found(kind, values.get("LABEL", ""), values.get("UUID", ""))
+
+    # -- both ------
+
+    def _wait(self, device: str) -> None:
+        """Until the device is there; what an earlier step makes need not be in a dry run."""
+        if self._dry_run:
+            return
+        deadline = time.monotonic() + self._timeout_s
+        while not os.path.exists(device):
+            if time.monotonic() > deadline:
+                raise DiskError(f"{device}: no such device after {self._timeout_s:g} s")
+            time.sleep(_POLL_S)
+
+    def _do(self, command: Command) -> None:
+        self._say(" ".join(command.argv))
+        if self._dry_run:
+            return
+        done = subprocess.run(
+            [_find(command.tool), *command.argv[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            said = _flat(done.stderr or done.stdout)
+            raise CoreosError(f"{command.tool}: exit status {done.returncode}: {said}")
+
+
+def _read_info(text: str, number: int) -> Partition:
+    found = {name: pattern.search(text) for name, pattern in _INFO.items()}
+    values = {name: match[1] if match else "" for name, match in found.items()}
+    return Partition(
+        number,
+        int(values["start"] or 0),
+        int(values["size"] or 0),
+        values["type"],
+        values["guid"],
+        values["label"],
+    )
+
+
+def _ask(words: list[str]) -> str:
+    done = subprocess.run(
+        [_find(words[0]), *words[1:]],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise CoreosError(f"{' '.join(words)}: {_flat(done.stderr or done.stdout)}")
+    return done.stdout
+
+
+def _refuse_mounted(device: str) -> None:
+    """A disk that is in use is not partitioned."""
+    real = os.path.realpath(device)
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            source, place = line.split()[:2]
+            if source.startswith("/") and os.path.realpath(source).startswith(real):
+                raise DiskError(f"{device}: in use, {source} is mounted at {place}")
+
+
+def _find(tool: str) -> str:
+    found = shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_PATH}")
+    if found is None:
+        raise DiskError(f"{tool} not found")
+    return found
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
