@@ -22,7 +22,7 @@ from coreos_py.fleet.reconcile import LOAD, RELOAD, START, STOP, UNLOAD, Actual,
 from coreos_py.fleet.recorder import unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from typing import TypeVar
 
     from coreos_py.fleet.heartbeat import Timings
@@ -76,6 +76,7 @@ class Agent:
         self._table: dict[str, str] = {}
         self._faults: dict[str, Fault] = {}
         self._refused: dict[str, str] = {}
+        self._known: Collection[str] = ()
         self._adopted = False
         self._unloading: dict[str, asyncio.Task[bool]] = {}
 
@@ -113,6 +114,7 @@ class Agent:
             return
         known = await self._registry.units(from_events=from_events)
         units = {unit.name: unit for unit in known}
+        self._known = units.keys()
         held = await self._manager.units()
         if not self._adopted:
             await self._adopt(held, units)
@@ -286,7 +288,7 @@ class Agent:
             await self._manager.unload(name)
         finally:
             self._publisher.unsubscribe(name)
-            if launched:
+            if launched and name in self._known:  # else its heartbeat has gone with it
                 await self._clear_heartbeat(name)
         log.info("Stopped unit(%s)", name)
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coreos_py.base import gojson
 from coreos_py.base.errors import CoreosError
+from coreos_py.etcdclient.errors import ClusterUnavailable
 from coreos_py.fleet import schema
-from coreos_py.fleet.api_reply import failure, ok
+from coreos_py.fleet.api_reply import empty, failure, ok
 from coreos_py.fleet.schema import BadRequest, UnitBody
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 OPERATIONS_MAX = 1000
 _PARALLEL = 32
+_RETRIES = 3
+_RETRY_S = 0.2
 
 
 class Operation(NamedTuple):
@@ -71,12 +74,25 @@ class BatchResource:
         return ok(gojson.dumps({"results": results}))
 
     async def _one(self, operation: Operation, known: Unit | None) -> Response:
-        try:
-            if operation.body is None:
-                return await self._units.destroy(operation.name)
-            return await self._units.write(operation.name, operation.body, known=known)
-        except CoreosError as err:
-            return failure(500, str(err))
+        for left in range(_RETRIES, -1, -1):
+            try:
+                response = await self._try(operation, known)
+            except ClusterUnavailable as err:
+                # So many changes at once may take etcd longer than one may; all can be repeated.
+                if not left:
+                    return failure(500, str(err))
+                await asyncio.sleep(_RETRY_S)
+            except CoreosError as err:
+                return failure(500, str(err))
+            else:
+                was_removed = operation.body is None and response.status == 404
+                return empty(204) if was_removed and left < _RETRIES else response
+        raise AssertionError("unreachable")
+
+    async def _try(self, operation: Operation, known: Unit | None) -> Response:
+        if operation.body is None:
+            return await self._units.destroy(operation.name)
+        return await self._units.write(operation.name, operation.body, known=known)
 
 
 def read_operations(body: bytes) -> list[Operation]:

@@ -8,6 +8,7 @@
 #   COREOS_MACHINES_CACHE   the Debian root, built once     (default /var/cache/coreos-machines)
 #   COREOS_MACHINES_BRIDGE  name of the bridge              (default coreos0)
 #   COREOS_MACHINES_NET     first three octets              (default 172.17.8)
+#   COREOS_MACHINES_SHARES  of the processors, per machine; the rest of this host has 1024 (default 1024)
 
 DIR=${COREOS_MACHINES_DIR:-/var/lib/coreos-machines}
 CACHE=${COREOS_MACHINES_CACHE:-/var/cache/coreos-machines}
@@ -15,7 +16,7 @@ BRIDGE=${COREOS_MACHINES_BRIDGE:-coreos0}
 NET=${COREOS_MACHINES_NET:-172.17.8}
 SUITE=bookworm
 PACKAGES=systemd,systemd-sysv,dbus,openssh-server,iproute2,python3,curl,ca-certificates,procps,sudo
-CGROUPS="systemd unified memory pids cpuacct cpu,cpuacct freezer"
+CGROUPS="systemd unified memory pids cpu cpuacct cpu,cpuacct freezer"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }
@@ -45,7 +46,13 @@ inside() {
     shift
     leader=$(leader_of "$number")
     [ -n "$leader" ] || die "machine $number is not running"
-    nsenter -t "$leader" -m -u -i -n -p -- "$@"
+    (
+        for hierarchy in cpu cpu,cpuacct; do
+            group=/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number
+            [ ! -d "$group" ] || sh -c 'echo $PPID' >"$group/cgroup.procs"
+        done
+        exec nsenter -t "$leader" -m -u -i -n -p -- "$@"
+    )
 }
 
 make_bridge() {
@@ -93,6 +100,8 @@ boot_machine() {
         for hierarchy in $CGROUPS; do
             [ -d "/sys/fs/cgroup/$hierarchy" ] || continue
             mkdir -p "/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number"
+            shares=/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number/cpu.shares
+            [ ! -e "$shares" ] || echo "${COREOS_MACHINES_SHARES:-1024}" >"$shares"
             sh -c 'echo $PPID' >"/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number/cgroup.procs"
         done
         exec setsid systemd-nspawn -q -D "$home/root" -M "$BRIDGE-$number" --hostname="$(name_of "$number")" \
