@@ -7,6 +7,7 @@ the other, and the command can simply be given again.
 
 from __future__ import annotations
 
+import sys
 import time
 
 from coreos_py.fleet import drain as drains
@@ -142,6 +143,7 @@ class Mover:
     def _run(self, choose: Chooser) -> int:
         answered_s = time.monotonic()
         while True:
+            began_s = time.monotonic()
             try:
                 view = take(self._session)
                 answered_s = time.monotonic()
@@ -156,7 +158,7 @@ class Mover:
             else:
                 if not self._tracker.under_way and not self._refusals:
                     return 1 if self.failed else 0
-            time.sleep(POLL_S)
+            rest(time.monotonic() - began_s)
 
     def _begin(self, view: FleetView, moves: Iterable[Move]) -> None:
         before, self._refusals = self._refusals, {}
@@ -207,6 +209,12 @@ class Mover:
 
     def _legend(self, machine_id: str) -> str:
         return self._session.legend(machine_id, full=False)
+
+
+def rest(spent_s: float) -> None:
+    """Wait until the next look: a quarter of a second, or as long as looking takes."""
+    sys.stdout.flush()  # what has arrived is news now, into a pipe too
+    time.sleep(max(POLL_S, spent_s))
 
 
 def _given(session: Session) -> list[str]:

@@ -18,7 +18,7 @@ from coreos_py.fleet.board import natural
 from coreos_py.fleet.ctl.client import APIError
 from coreos_py.fleet.ctl.creating import CreationError, beside, read_unit_file
 from coreos_py.fleet.ctl.fleetview import convert, is_oneshot
-from coreos_py.fleet.ctl.moving import EXIT_INTERRUPTED, POLL_S, positive
+from coreos_py.fleet.ctl.moving import EXIT_INTERRUPTED, positive, rest
 from coreos_py.fleet.ctl.session import Fatal, Session, command, complain, out, unit_name
 from coreos_py.fleet.gomatch import is_literal, matches
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED
@@ -85,6 +85,7 @@ class Rollout:
         """Work until all is done or something fails; the exit code."""
         answered_s = time.monotonic()
         while True:
+            began_s = time.monotonic()
             try:
                 self._read()
                 answered_s = time.monotonic()
@@ -102,7 +103,7 @@ class Rollout:
                     complain(f"Error: {err}")
                     return 1
                 self._session.debug(f"trying again: {err}")
-            time.sleep(POLL_S)
+            rest(time.monotonic() - began_s)
 
     def finish_restarts(self) -> None:
         """Start again what was stopped and not started yet."""
