@@ -288,7 +288,8 @@ class Engine:
         log.info("Payload downloaded and verified (%s)", signed)
 
     async def _transfer(self, spool: Spool, url: str) -> Verified:
-        self._progress(0)
+        if spool.received:
+            self._progress(0)
         if not spool.is_complete:
             await transfer.download(url, spool, on_bytes=self._progress, patience=self._patience)
         return await asyncio.to_thread(spool.finish)

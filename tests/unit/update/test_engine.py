@@ -108,7 +108,14 @@ def test_no_update(server, machine):
     assert machine.statuses == [Operation.CHECKING, Operation.IDLE]
 
 
+def _flip(data, at):
+    at %= len(data)
+    return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+
+
 OTHER = payloads.full(IMAGE, key="")
+# Another image's signature is no good here.
+STRANGE = PAYLOAD[:-264] + payloads.full(IMAGE[:4096])[-264:]
 FLIPPED = PAYLOAD[:3000] + bytes((PAYLOAD[3000] ^ 1,)) + PAYLOAD[3001:]
 BAD_MANIFEST = PAYLOAD[:24] + bytes((PAYLOAD[24] ^ 0xFF,)) + PAYLOAD[25:]
 
@@ -130,6 +137,12 @@ FAULTS = {
     "not CrAU": (lambda s: setattr(s, "payload", b"<html>404</html>" * 100), 21, "1", "0"),
     "a byte flipped": (lambda s: setattr(s, "payload", FLIPPED), 29, "1", "0"),
     "bad manifest": (lambda s: setattr(s, "payload", BAD_MANIFEST), 23, "1", "0"),
+    "signed by another": (lambda s: s.offer(STRANGE), 18, "1", "0"),
+    "signature damaged": (lambda s: s.offer(_flip(PAYLOAD, -9)), 18, "1", "0"),
+    "signature's frame damaged": (lambda s: s.offer(_flip(PAYLOAD, -264)), 18, "1", "0"),
+    "data damaged, and announced so": (lambda s: s.offer(_flip(PAYLOAD, 3000)), 29, "1", "0"),
+    "version damaged": (lambda s: s.offer(_flip(PAYLOAD, 11)), 23, "1", "0"),
+    "length damaged": (lambda s: s.offer(_flip(PAYLOAD, 13)), 32, "1", "0"),
     "cut for good": (lambda s: s.cut_at.extend([0] * 30), 9, "0", "1"),
 }  # fmt: skip
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +18,12 @@ from coreos_py.update import transfer
 from coreos_py.update.spool import Spool
 from coreos_py.update.transfer import Patience, TransferError
 from tests.support import payloads
+from tests.support.certs import make_certs
 from tests.support.update_machine import Machine
 from tests.support.update_server import UpdateServer
 
 QUICK = Patience(retry_s=0.01, connect_s=60, answer_s=60, slow_s=60)
+DATA = Path(__file__).resolve().parents[2] / "data" / "omaha"
 PAYLOAD = payloads.full(payloads.image(2, blocks=30))
 
 
@@ -223,6 +227,21 @@ def test_nothing_comes(tmp_path):
         patience = QUICK._replace(slow_s=0.3, retries=1)
         with pytest.raises(TransferError, match="nothing came for"):
             fetch(server, tmp_path / "spool", patience=patience)
+
+
+def test_https(tmp_path, monkeypatch):
+    certs = make_certs(tmp_path)
+    with UpdateServer(PAYLOAD) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certs.server_cert, certs.server_key)
+        server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+        url = server.url.replace("http:", "https:")
+        check = Path(DATA / "check.xml").read_bytes()
+        with pytest.raises(TransferError, match="unknown authority") as caught:
+            post(url, check)
+        assert caught.value.check_code == 2000
+        monkeypatch.setenv("SSL_CERT_FILE", certs.ca)
+        assert b"<response" in post(url, check)
 
 
 def test_one_connection_for_each_request(tmp_path):
