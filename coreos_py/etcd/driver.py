@@ -77,8 +77,10 @@ class Driver:
         """Take a message from a peer."""
         if self._stopped:
             return
-        self.node.step(message)
-        if not self._scheduled:
+        node = self.node
+        node.step(message)
+        # Many answers of followers change nothing: the majority was there before them.
+        if not self._scheduled and (self._out is not None or node.has_ready()):
             self._scheduled = True
             self._loop.call_soon(self._turn)
 

@@ -237,3 +237,24 @@ def test_turn_done_is_called_even_while_the_disk_works(fast):
         assert bench.machine.turns > before
 
     asyncio.run(scenario())
+
+
+def test_an_answer_that_changes_nothing_takes_no_turn():
+    async def scenario():
+        bench = Bench(3)
+        await bench.lead()
+        turns = []
+        for data in (b"a", b"b", b"c"):
+            bench.driver.propose(data)
+            await bench.turn()
+            node = bench.node
+            for follower in (2, 3):
+                last = node.storage.last_index
+                bench.driver.step(Message(MsgType.APP_RESP, 1, follower, node.term, index=last))
+                await bench.turn()
+                turns.append(bench.machine.turns)
+        assert bench.machine.applied == [b"a", b"b", b"c"]
+        assert turns[-1] == turns[-2]  # the first one's answer was enough
+        assert turns[-3] == turns[-4]
+
+    asyncio.run(scenario())
