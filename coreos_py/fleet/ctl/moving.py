@@ -16,6 +16,7 @@ from coreos_py.fleet.board import Move
 from coreos_py.fleet.ctl.client import APIError
 from coreos_py.fleet.ctl.fleetview import NOT_OFFERED, find_machines, take
 from coreos_py.fleet.ctl.session import Fatal, Session, command, complain, out
+from coreos_py.fleet.ctl.waiting import explain_placement
 from coreos_py.fleet.job import LAUNCHED
 from coreos_py.fleet.rollout import DONE, UNDER_WAY, Seen, Tracker
 
@@ -198,6 +199,7 @@ class Mover:
                 self._arrived(view, name)
             else:
                 complain(f"Unit {name} was moved, but {verdict}")
+                explain_placement(self._session, name, view.units[name].machine_id)
                 self.failed.append(name)
 
     def _arrived(self, view: FleetView, name: str) -> None:

@@ -20,6 +20,7 @@ from coreos_py.fleet.ctl.creating import CreationError, beside, read_unit_file
 from coreos_py.fleet.ctl.fleetview import convert, is_oneshot
 from coreos_py.fleet.ctl.moving import EXIT_INTERRUPTED, positive, rest
 from coreos_py.fleet.ctl.session import Fatal, Session, command, complain, out, unit_name
+from coreos_py.fleet.ctl.waiting import explain_placement
 from coreos_py.fleet.gomatch import is_literal, matches
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED
 from coreos_py.fleet.requirements import RequirementsError
@@ -164,6 +165,7 @@ class Rollout:
                     out(f"Unit {name} {verb}{self._where(name)}")
             elif verdict != UNDER_WAY:
                 complain(f"Unit {name}: {verdict}")
+                explain_placement(self._session, name, self._units[name].machine_id)
                 self._failed.append(name)
 
     def _check_stopping(self, name: str, now_s: float) -> None:

@@ -159,25 +159,29 @@ def _arrival(session: Session, unit: Unit) -> str:
 
 def explain(session: Session, unit: Unit) -> None:
     """Say why a unit that wants a machine has none, or is not taken there, if fleetd can tell."""
-    if unit.is_global or unit.desired_state == "inactive":
-        return
+    if not unit.is_global and unit.desired_state != "inactive":
+        explain_placement(session, unit.name, unit.machine_id)
+
+
+def explain_placement(session: Session, name: str, machine_id: str) -> None:
+    """Say why a unit that is wanted has no machine, or what its machine says about it."""
     try:
-        if unit.machine_id:
-            _explain_refusal(session, unit)
+        if machine_id:
+            _explain_refusal(session, name, machine_id)
             return
-        reasons = session.client.explain(unit.name)
+        reasons = session.client.explain(name)
     except APIError as err:
-        session.debug(f"no explanation for {unit.name}: {err}")
+        session.debug(f"no explanation for {name}: {err}")
         return
     if reasons and all(reasons.values()):
-        complain(f"Unit {unit.name} waits for a machine able to run it:")
-        for machine_id, reason in reasons.items():
-            complain(f"  {session.legend(machine_id, full=False)}: {reason}")
+        complain(f"Unit {name} waits for a machine able to run it:")
+        for other, reason in reasons.items():
+            complain(f"  {session.legend(other, full=False)}: {reason}")
 
 
-def _explain_refusal(session: Session, unit: Unit) -> None:
+def _explain_refusal(session: Session, name: str, machine_id: str) -> None:
     """Tell what the unit's machine said last about not taking it."""
-    found = session.client.events(unit=unit.name, machine=unit.machine_id)
+    found = session.client.events(unit=name, machine=machine_id)
     if found is None:
         return
     last = ""
@@ -187,8 +191,8 @@ def _explain_refusal(session: Session, unit: Unit) -> None:
     finally:
         found.close()
     if last:
-        where = session.legend(unit.machine_id, full=False)
-        complain(f"Unit {unit.name} is scheduled to {where}, which says: {last}")
+        where = session.legend(machine_id, full=False)
+        complain(f"Unit {name} is scheduled to {where}, which says: {last}")
 
 
 def _active_states(session: Session, units: Mapping[str, Unit]) -> dict[str, str]:

@@ -49,6 +49,8 @@ def test_a_drain_stops_where_a_unit_does_not_come_up(fleet):
     code, out, err = fleetctl("drain", "--timeout=2", "aaaa")
     assert code == 1
     assert "Unit a.service was moved, but not active after 2 s: not there" in err
+    told = "Unit a.service is scheduled to bbbb1111.../10.0.0.2, which says: a.service is broken"
+    eventually(lambda: told in fleetctl("status", "a")[2])
     assert "0 units moved, not drained yet; it stays cordoned" in err
     assert "b.service" not in out + err
     assert running(fleet, "aaaa111122223333") == ["b.service"]
@@ -108,3 +110,13 @@ def test_events_come_as_lines_and_as_json(fleet):
     (full,) = [line for line in told("--machine", "bbbb", "-l") if " uncordoned " in line]
     assert full.endswith(" uncordoned bbbb111122223333/10.0.0.2")
     assert fleetctl("events", "a.service")[0] == 1
+
+
+def test_a_rollout_to_text_that_fits_nowhere_says_so(fleet, tmp_path):
+    (tmp_path / "a.service").write_text(UNIT + "[X-Fleet]\nMachineMetadata=disk=ssd\n")
+    code, out, err = fleetctl("rollout", "--timeout=2", "a", "b")
+    assert (code, out) == (1, "")
+    assert "Unit a.service: not active after 2 s: not there" in err
+    assert "Unit a.service waits for a machine able to run it:" in err
+    assert "  aaaa1111.../10.0.0.1: local Machine metadata insufficient" in err
+    assert "0 of 2 units are done" in err or "1 of 2 units are done" in err
