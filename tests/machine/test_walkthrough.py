@@ -68,7 +68,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory, api: str):
         tmp_path_factory.mktemp("machines") / "m",
         count=COUNT,
         archive=archive,
-        agent_ttl="6s",
+        agent_ttl="12s",
         etcd3=(ETCD or "") if api == "v3" else "",
     )
     yield group

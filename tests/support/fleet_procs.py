@@ -30,7 +30,7 @@ class FleetMachine(Process):
         directory: Path,
         *,
         etcd_url: str,
-        agent_ttl: str = "3s",
+        agent_ttl: str = "60s",
         metadata: str = "",
         listen: str = "",
         env: Mapping[str, str] | None = None,
