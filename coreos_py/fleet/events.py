@@ -59,8 +59,8 @@ class Ring:
             self._events = decode(slots[newest])
             self._next = _last_number(slots[newest]) + 1
 
-    def add(self, unix_ms: int, event: Event) -> None:
-        """Enter an event; its number and time are set here."""
+    def add(self, unix_ms: int, event: Event) -> tuple[int, str] | None:
+        """Enter an event; its number and time are set here. Return the slot that this closed."""
         fresh = event._replace(unix_ms=unix_ms, text=event.text[:_TEXT_MAX])
         for at in range(len(self._events) - 1, max(len(self._events) - _REPEAT_WITHIN, 0) - 1, -1):
             old = self._events[at]
@@ -70,11 +70,14 @@ class Ring:
                 break
             if old.unit == fresh.unit and fresh.kind != STATE:
                 break  # something else came between: the order tells the story
+        closed = None
         if len(self._events) >= SLOT_EVENTS:
+            closed = self.current()
             self._slot = (self._slot + 1) % SLOTS
             self._events = []
         self._events.append(fresh._replace(number=self._next))
         self._next += 1
+        return closed
 
     def current(self) -> tuple[int, str]:
         """Return the slot being filled and its text."""

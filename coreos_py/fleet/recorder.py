@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from coreos_py.base.errors import EVENT_INDEX_CLEARED, KEY_NOT_FOUND, CoreosError, StoreError
@@ -51,13 +52,13 @@ class Recorder:
         self._registry = registry
         self._machine_id = machine_id
         self._is_on = is_on
-        self._pending: list[tuple[int, Event]] = []
+        self._pending: deque[tuple[int, Event]] = deque(maxlen=_PENDING_MAX)
         self._arrived = asyncio.Event()
         self._ring: Ring | None = None
 
     def note(self, kind: str, *, unit: str = "", machine: str = "", text: str = "") -> None:
         """Enter an event; it is written in a moment."""
-        if not self._is_on or len(self._pending) >= _PENDING_MAX:
+        if not self._is_on:
             return
         event = Event(0, 0, kind, unit, machine, text)
         self._pending.append((time.time_ns() // 1_000_000, event))
@@ -75,7 +76,8 @@ class Recorder:
 
     async def flush(self) -> None:
         """Write what is there."""
-        pending, self._pending = self._pending, []
+        pending = list(self._pending)
+        self._pending.clear()
         self._arrived.clear()
         if not pending:
             return
@@ -83,8 +85,10 @@ class Recorder:
             ring = await self._open()
             slots: dict[int, str] = {}
             for unix_ms, event in pending:
-                ring.add(unix_ms, event)
-                slots.update([ring.current()])
+                closed = ring.add(unix_ms, event)
+                if closed is not None:
+                    slots.update([closed])
+            slots.update([ring.current()])
             for slot, text in slots.items():
                 key = self._registry.key(DIRECTORY, self._machine_id, str(slot))
                 await self._registry.etcd.set(key, text, ttl_s=HISTORY_S)

@@ -125,6 +125,20 @@ def test_recorders_write_together_and_only_when_there_is_something():
     asyncio.run(scenario())
 
 
+def test_of_too_many_at_once_the_last_are_kept():
+    async def scenario():
+        etcd = MemoryEtcd()
+        one = Recorder(Registry(etcd), "m1")
+        for number in range(1000):
+            one.note("scheduled", unit=f"u{number}.service")
+        await one.flush()
+        assert sum(method == "set" for method, _ in etcd.calls) == SLOTS
+        found = [e.unit for e in await read_events(Registry(etcd))]
+        assert found == [f"u{n}.service" for n in range(1000 - SLOTS * SLOT_EVENTS, 1000)]
+
+    asyncio.run(scenario())
+
+
 def test_an_unreachable_etcd_costs_events_and_nothing_else():
     async def scenario():
         etcd = MemoryEtcd()
