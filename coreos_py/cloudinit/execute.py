@@ -168,7 +168,7 @@ class Executor:
                 self._log(f"Masking unit file {gotext.quote(step.unit)}")
                 files.mask(files.target(step.path, root=self._root))
             case plan.Unmask():
-                self._log(f"Ensuring runtime unit file {gotext.quote(step.unit)} is unmasked")
+                self._log(plan.unmask_text(step.unit))
                 files.unmask(files.target(step.path, root=self._root), self._log)
             case plan.Enable():
                 self._log(f"Enabling unit file {gotext.quote(step.unit)}")

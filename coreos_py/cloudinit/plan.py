@@ -345,14 +345,14 @@ def _units(units: list[Unit]) -> Iterator[Step]:
     needs_reload = False
     needs_networkd = False
     commands: list[Command] = []
-    for unit in units:
+    for at, unit in enumerate(units):
         if not unit.name:
             yield Note("Skipping unit without name")
             continue
         for step in _placed(unit):
             needs_reload = True
             yield step
-        yield from _mask(unit)
+        yield from _mask(unit, units[at + 1 :])
         if unit.enable:
             if is_network(unit.name):
                 yield Note(f"Skipping enable for network-like unit {gotext.quote(unit.name)}")
@@ -381,12 +381,21 @@ def _placed(unit: Unit) -> Iterator[WriteFile]:
             yield WriteFile(file, "drop-in unit", drop_in.name)
 
 
-def _mask(unit: Unit) -> Iterator[Step]:
+def _mask(unit: Unit, later: list[Unit]) -> Iterator[Step]:
+    """A mask that a later unit makes again is left, so that a second run does not touch it."""
     path = _joined(unit_directory(unit), unit.name)
     if unit.mask:
         yield Mask(unit.name, path)
     elif unit.runtime:
-        yield Unmask(unit.name, path)
+        comes_back = any(
+            other.mask and _joined(unit_directory(other), other.name) == path for other in later
+        )
+        yield Note(unmask_text(unit.name)) if comes_back else Unmask(unit.name, path)
+
+
+def unmask_text(unit: str) -> str:
+    """What is told before a unit is unmasked."""
+    return f"Ensuring runtime unit file {gotext.quote(unit)} is unmasked"
 
 
 def modprobes(interfaces: tuple[Interface, ...]) -> list[list[str]]:

@@ -142,15 +142,22 @@ def _mime_parts(data: bytes) -> list[Part]:
             at = begin + len(body)
             lines_before = data.count(b"\n", 0, begin)
         if body.startswith(GZIP_MAGIC):
-            unpacked = gunzip(body)
-            if unpacked.problem:
-                raise ValueError(f"broken part: {unpacked.problem}")
-            body = unpacked.data
+            body = _unpacked(body)
         name = piece.get_filename() or f"part {len(found) + 1}"
         found.append(Part(_part_kind(piece.get_content_type(), body), body, name, lines_before))
         if len(found) > PARTS_MAX:
             raise ValueError(f"broken multipart: more than {PARTS_MAX} parts")
     return found
+
+
+def _unpacked(body: bytes) -> bytes:
+    try:
+        found = gunzip(body)
+    except ValueError as error:
+        raise ValueError(f"broken part: {error}") from None
+    if found.problem:
+        raise ValueError(f"broken part: {found.problem}")
+    return found.data
 
 
 def _part_kind(content_type: str, body: bytes) -> str:
