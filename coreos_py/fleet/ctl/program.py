@@ -228,12 +228,12 @@ COMMANDS = (
         help="replace or restart units, a few at a time",
         about=(
             "UNIT is a unit, a template for all its instances, or a glob. Each unit gets the text"
-            " of its file, or its template's, in the folder of the argument; it has to become"
-            " active with that and stay so before others follow. The first that does not stops"
-            " the rollout: the rest is left as it was and named, and the exit code is 1. Units"
-            " that have the text and are active are passed over, so the same command goes on"
-            " later. A template in the cluster gets the text last. With --restart units are"
-            " restarted as they are."
+            " of its file, or its template's, in the folder of the argument, or of the template in"
+            " the cluster; it has to become active with that and stay so before others follow. The"
+            " first that does not stops the rollout: the rest is left as it was and named, and the"
+            " exit code is 1. Units that have the text and are active are passed over, so the same"
+            " command goes on later. A template in the cluster gets the text last. With --restart"
+            " units are restarted as they are."
         ),
         settings=(
             _AT_ONCE,

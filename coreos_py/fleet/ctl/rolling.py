@@ -265,11 +265,11 @@ def _change(session: Session, known: Mapping[str, Unit]) -> Change:
                 if unit.target_state == LAUNCHED:
                     texts[name] = None
                 continue
-            texts[name] = _new_text(argument, name)
+            texts[name] = _new_text(argument, name, known)
         template = unit_name(argument)
         info = name_info(template)
         if info is not None and info.is_template and not is_restart:
-            templates[template] = _new_text(argument, template)
+            templates[template] = _new_text(argument, template, known)
     return Change(texts, templates)
 
 
@@ -286,8 +286,9 @@ def _matching(wanted: str, known: Mapping[str, Unit]) -> list[str]:
     return [wanted]
 
 
-def _new_text(argument: str, name: str) -> UnitFile:
-    """Read the unit's file beside where the argument points, or its template's."""
+def _new_text(argument: str, name: str, known: Mapping[str, Unit]) -> UnitFile:
+    """Read the unit's file beside where the argument points, or its template's, or take that of
+    the cluster."""
     info = name_info(name)
     paths = [beside(argument, name)]
     if info is not None and info.is_instance:
@@ -300,6 +301,9 @@ def _new_text(argument: str, name: str) -> UnitFile:
             except (CreationError, RequirementsError) as err:
                 raise Fatal(f"{path}: {err}") from None
             return file
+    template = name if info is not None and info.is_template else _template_of(name)
+    if template in known and "/" not in argument:
+        return known[template].file
     raise Fatal(f"{name}: no unit file {' or '.join(paths)}; --restart restarts units as they are")
 
 

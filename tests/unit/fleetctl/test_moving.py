@@ -120,3 +120,17 @@ def test_a_rollout_to_text_that_fits_nowhere_says_so(fleet, tmp_path):
     assert "Unit a.service waits for a machine able to run it:" in err
     assert "  aaaa1111.../10.0.0.1: local Machine metadata insufficient" in err
     assert "0 of 2 units are done" in err or "1 of 2 units are done" in err
+
+
+def test_without_a_file_a_rollout_takes_the_template_of_the_cluster(fleet, tmp_path):
+    template = tmp_path / "w@.service"
+    template.write_text(UNIT)
+    assert fleetctl("start", "w@1")[0] == 0
+    template.write_text(UNIT + "Environment=NEW=1\n")
+    assert fleetctl("submit", "w@.service")[0] == 0
+    template.unlink()
+    code, _, err = fleetctl("rollout", "other/w@1")
+    assert (code, err.startswith("w@1.service: no unit file other/w@1.service or")) == (1, True)
+    code, out, _ = fleetctl("rollout", "--settle=0", "w@1")
+    assert (code, out.splitlines()[-1]) == (0, "1 of 1 units are done")
+    assert "NEW=1" in fleetctl("cat", "w@1")[1]
