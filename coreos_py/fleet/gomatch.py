@@ -7,7 +7,6 @@ matches nothing, as in fleet 1.0.0. Pure.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 TYPE_CHECKING = False
@@ -57,6 +56,8 @@ def is_literal(pattern: str) -> bool:
 
 def to_regex(pattern: str) -> str:
     """Translate to a regular expression, or raise BadPattern."""
+    import re  # not before it is needed: fleetctl's every start would pay 2 ms for it
+
     out = []
     at = 0
     while at < len(pattern):
@@ -84,6 +85,8 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     if is_literal(pattern):
         return pattern.__eq__
     try:
+        import re
+
         compiled = re.compile(to_regex(pattern), re.DOTALL)
     except BadPattern:
         return _never
@@ -106,6 +109,8 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
             high, at = _class_char(pattern, at + 1)
         ranges.append((low, high))
     # An empty range such as [b-a] is legal and holds nothing.
+    import re
+
     text = "".join(f"{re.escape(lo)}-{re.escape(hi)}" for lo, hi in ranges if lo <= hi)
     if not text:
         return ("." if negated else "(?!)"), at + 1

@@ -5,10 +5,10 @@ On fleetctl's hot path: imports nothing heavy.
 
 from __future__ import annotations
 
-import json
 from time import monotonic
 
 from coreos_py.base import gojson
+from coreos_py.base.jsonload import loads
 from coreos_py.base.unitfile import UnitFile
 from coreos_py.fleet.requirements import parse
 from coreos_py.http.client import HTTPClient, TransportError
@@ -96,7 +96,7 @@ class Lines:
             for piece in self._reply.pieces():
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
-                    yield json.loads(line)
+                    yield loads(line)
         except TransportError as err:
             raise APIError(f"the answer broke off: {err}") from None
         self._is_read = True  # the client has the connection back
@@ -239,7 +239,7 @@ class Client:
             if err.status in (404, 405, 413):
                 return None
             return [err] * len(changes)
-        results = json.loads(reply.body)["results"]
+        results = loads(reply.body)["results"]
         return [_problem(result["code"], result.get("message", "")) for result in results]
 
     # -- what fleetd 1.0.0 does not have
@@ -308,7 +308,7 @@ class Client:
     def _read(self, path: str, query: str) -> dict[str, Any]:
         reply = self._ask("GET", path, query)
         try:
-            found = json.loads(reply.body)
+            found = loads(reply.body)
         except ValueError as err:
             raise APIError(f"the answer is not JSON: {err}") from None
         if not isinstance(found, dict):
@@ -379,7 +379,7 @@ def _problem(status: int, message: str) -> APIError | None:
 def _refused(reply: Reply) -> APIError:
     text = reply.body.decode("utf-8", "surrogateescape")
     try:
-        message = json.loads(reply.body)["error"]["message"]
+        message = loads(reply.body)["error"]["message"]
     except (ValueError, KeyError, TypeError):
         message = ""
     if message:

@@ -7,7 +7,6 @@ that (1.0.0, or one that announced no address) leaves ssh.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from time import gmtime, localtime, strftime
@@ -150,6 +149,8 @@ def _json(line: Line) -> str:
         "_PID": str(line["pid"]),
         "MESSAGE": line["text"],
     }
+    import json
+
     return json.dumps(fields)
 
 
