@@ -143,6 +143,7 @@ class Server:
 
     async def _leave(self) -> None:
         await _tolerate("withdraw states", self._publisher.purge())
+        self._recorder.note("left", machine=self.config.machine_id)
         await self._release()
         await self._heart.clear()
         await _tolerate("give up placements", self._agent.hand_back())

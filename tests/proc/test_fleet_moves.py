@@ -139,6 +139,8 @@ def test_fleetd_ends_in_time_and_leaves_nothing_running(fleet, tmp_path):
     assert a.stop() == 0
     assert time.monotonic() - began_s < STOP_S + SLOW_S
     assert "Not waiting for units that are still stopping: slow.service" in a.log_text()
+    told = ok(b.fleetctl("events", "--machine", "a"))
+    assert " left a0000000..." in told
     eventually(lambda: not any(proctree.start_time(pid) for pid in pids), logs=[a])
     eventually(lambda: set(b.placements().values()) == {"b"} and len(b.placements()) == 2, logs=[b])
 

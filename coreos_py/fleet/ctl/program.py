@@ -124,8 +124,8 @@ COMMANDS = (
         help="print what happened in the cluster",
         about=(
             "Units submitted, wanted otherwise, scheduled, unscheduled with the reason, moved,"
-            " active, failed; machines that joined, were lost or cordoned. Every machine keeps"
-            " its last 64 to 256 events for at most a week."
+            " active, failed; machines that joined, left, were lost or cordoned. Every machine"
+            " keeps its last 193 to 256 events for at most a week."
         ),
         settings=(
             Setting("follow", BOOL, aliases=("f",), help="go on with new events as they come"),
