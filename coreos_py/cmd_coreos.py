@@ -128,6 +128,7 @@ def completion(shell: str) -> None:
 @click.argument("directory", metavar="DIR")
 @click.option("--only", metavar="NAME,...", default="", help="These commands only.")
 @click.option("--store", metavar="DIR", default="", help="The archive's place (DIR/../lib/coreos).")
+@click.option("--units", "units_dir", metavar="DIR", help="Also their systemd units, in DIR.")
 @click.option("--copy", is_flag=True, help="Copies instead of links.")
 @click.option("--force", is_flag=True, help="Replace files that are not ours.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
@@ -138,6 +139,7 @@ def install(
     directory: str,
     only: str,
     store: str,
+    units_dir: str | None,
     copy: bool,
     force: bool,
     dry_run: bool,
@@ -147,10 +149,12 @@ def install(
 
     The archive is kept under a versioned name in DIR/../lib/coreos, so that a running daemon's
     file is never replaced; the commands are links to it. Files of others are left alone. Doing it
-    again changes nothing.
+    again changes nothing. With --units /etc/systemd/system the systemd units come along: etcd2,
+    fleet, user-config.target and whatever else user-data and scripts expect to find.
     """
     from coreos_py.suite import install as work
     from coreos_py.suite import resources
+    from coreos_py.suite import units as unit_files
 
     plan = work.plan(
         directory,
@@ -160,8 +164,11 @@ def install(
         force=force,
         dry_run=dry_run,
     )
+    unit_names = unit_files.of_commands(plan.names) if only else unit_files.UNITS
     if uninstall:
         work.uninstall(plan, say=click.echo)
+        if units_dir:
+            unit_files.uninstall(units_dir, unit_names, say=click.echo, dry_run=dry_run)
         return
     archive = resources.archive()
     if not archive:
@@ -170,6 +177,15 @@ def install(
             hint="packaging/build.sh makes dist/coreos.pyz, which can install itself",
         )
     refused = work.install(plan, archive=archive, build=resources.build_id(), say=click.echo)
+    if units_dir:
+        refused += unit_files.install(
+            units_dir,
+            unit_names,
+            bin_dir=plan.directory,
+            say=click.echo,
+            force=force,
+            dry_run=dry_run,
+        )
     _report_refused(ctx, refused)
 
 

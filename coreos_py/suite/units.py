@@ -1,4 +1,4 @@
-"""`coreos units`: the systemd units that start the daemons at boot.
+"""`coreos units`, `coreos install --units`: what starts daemons and applies user-data at boot.
 
 The files are package data under coreos_py/units/, with @BINDIR@ for the commands' directory.
 Installed ones start with a mark, by which a later run knows them as ours; others stay as they are.
@@ -14,16 +14,29 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.suite import resources
 from coreos_py.suite.install import Refused
 
-UNITS = (
-    "discovery.service",
-    "discovery.socket",
-    "etcd.service",
-    "etcd2.service",
-    "fleet.service",
-    "fleet.socket",
-    "locksmithd.service",
-    "update-engine.service",
-)
+# Each unit and the command of the suite without which it is of no use, if there is one.
+COMMANDS = {
+    "discovery.service": "etcd-discovery",
+    "discovery.socket": "etcd-discovery",
+    "etcd.service": "etcd",
+    "etcd2.service": "etcd2",
+    "flanneld.service": "",
+    "fleet.service": "fleetd",
+    "fleet.socket": "fleetd",
+    "locksmithd.service": "locksmithd",
+    "media-configdrive.mount": "coreos-cloudinit",
+    "media-configvirtfs.mount": "coreos-cloudinit",
+    "system-cloudinit@.service": "coreos-cloudinit",
+    "system-config.target": "coreos-cloudinit",
+    "update-engine.service": "update_engine",
+    "user-cloudinit-proc-cmdline.service": "coreos-cloudinit",
+    "user-cloudinit@.path": "coreos-cloudinit",
+    "user-cloudinit@.service": "coreos-cloudinit",
+    "user-config.target": "coreos-cloudinit",
+    "user-configdrive.service": "coreos-cloudinit",
+    "user-configvirtfs.service": "coreos-cloudinit",
+}
+UNITS = tuple(COMMANDS)
 MARK = "# Written by `coreos units`."
 
 
@@ -38,8 +51,19 @@ def text(name: str, *, bin_dir: str) -> str:
     return f"{MARK}\n{source.replace('@BINDIR@', bin_dir)}"
 
 
+def of_commands(commands: Sequence[str]) -> tuple[str, ...]:
+    """The units that start one of these commands, or lead up to that."""
+    return tuple(unit for unit, command in COMMANDS.items() if command in commands)
+
+
 def install(
-    directory: str, names: Sequence[str], *, bin_dir: str, force: bool, say: Callable[[str], None]
+    directory: str,
+    names: Sequence[str],
+    *,
+    bin_dir: str,
+    say: Callable[[str], None],
+    force: bool = False,
+    dry_run: bool = False,
 ) -> list[Refused]:
     """Write the units; the ones that somebody else wrote are returned and left alone."""
     refused = []
@@ -54,19 +78,23 @@ def install(
         if present is not None and not _ours(present) and not force:
             refused.append(Refused(path, "a unit that is not ours"))
             continue
-        write_atomically(path, data, mode=0o644)
         say(f"installed {path}")
+        if not dry_run:
+            write_atomically(path, data, mode=0o644)
     return refused
 
 
-def uninstall(directory: str, names: Sequence[str], *, say: Callable[[str], None]) -> None:
+def uninstall(
+    directory: str, names: Sequence[str], *, say: Callable[[str], None], dry_run: bool = False
+) -> None:
     """Remove the units that install wrote."""
     for name in names:
         path = os.path.join(directory, name)
         present = _present(path)
         if present is not None and _ours(present):
-            os.unlink(path)
             say(f"removed {path}")
+            if not dry_run:
+                os.unlink(path)
 
 
 def _present(path: str) -> bytes | None:

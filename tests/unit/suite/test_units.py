@@ -49,7 +49,16 @@ def test_the_socket_is_where_fleetctl_looks():
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_systemd_understands_them(tmp_path):
-    for command in ("etcd", "etcd2", "etcd-discovery", "fleetd", "locksmithd", "update_engine"):
+    for command in (
+        "etcd",
+        "etcd2",
+        "etcd-discovery",
+        "fleetd",
+        "locksmithd",
+        "update_engine",
+        "flanneld",
+        "coreos-cloudinit",
+    ):
         (tmp_path / command).write_text("#!/bin/sh\n")
         (tmp_path / command).chmod(0o755)
     for name in work.UNITS:
@@ -102,7 +111,7 @@ def test_foreign_units_are_left_alone(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("bin_dir", ["relative", "/a b", "/q\"", "/%", "/a\nb", ""])
+@pytest.mark.parametrize("bin_dir", ["relative", "/a b", '/q"', "/%", "/a\nb", ""])
 def test_paths_that_systemd_cannot_take(bin_dir):
     with pytest.raises(CoreosError):
         work.text("etcd.service", bin_dir=bin_dir)
