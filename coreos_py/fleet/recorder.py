@@ -54,6 +54,7 @@ class Recorder:
         self._is_on = is_on
         self._pending: deque[tuple[int, Event]] = deque(maxlen=_PENDING_MAX)
         self._arrived = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._ring: Ring | None = None
 
     def note(self, kind: str, *, unit: str = "", machine: str = "", text: str = "") -> None:
@@ -76,24 +77,28 @@ class Recorder:
 
     async def flush(self) -> None:
         """Write what is there."""
-        pending = list(self._pending)
-        self._pending.clear()
-        self._arrived.clear()
-        if not pending:
-            return
-        try:
-            ring = await self._open()
-            slots: dict[int, str] = {}
-            for unix_ms, event in pending:
-                closed = ring.add(unix_ms, event)
-                if closed is not None:
-                    slots.update([closed])
-            slots.update([ring.current()])
-            for slot, text in slots.items():
-                key = self._registry.key(DIRECTORY, self._machine_id, str(slot))
-                await self._registry.etcd.set(key, text, ttl_s=HISTORY_S)
-        except CoreosError as err:
-            log.debug("%d events are not recorded: %s", len(pending), err)
+        async with self._writing:  # a slot's older text must not come after its newer one
+            pending = list(self._pending)
+            self._pending.clear()
+            self._arrived.clear()
+            if not pending:
+                return
+            try:
+                await self._write(pending)
+            except CoreosError as err:
+                log.debug("%d events are not recorded: %s", len(pending), err)
+
+    async def _write(self, pending: list[tuple[int, Event]]) -> None:
+        ring = await self._open()
+        slots: dict[int, str] = {}
+        for unix_ms, event in pending:
+            closed = ring.add(unix_ms, event)
+            if closed is not None:
+                slots.update([closed])
+        slots.update([ring.current()])
+        for slot, text in slots.items():
+            key = self._registry.key(DIRECTORY, self._machine_id, str(slot))
+            await self._registry.etcd.set(key, text, ttl_s=HISTORY_S)
 
     async def _open(self) -> Ring:
         if self._ring is None:
