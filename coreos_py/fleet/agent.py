@@ -123,6 +123,9 @@ class Agent:
         tasks = reconcile.tasks(desired, self._actual(held))
         if not from_events:
             await _each(self._unheard(desired.values()), self._heartbeat)
+        # What cannot be read may be wanted: it stays as it is.
+        unreadable = self._registry.unreadable
+        tasks = [task for task in tasks if task.unit not in unreadable]
         await self._carry_out(self._due(tasks, desired), desired)
 
     def _unheard(self, units: Iterable[Unit]) -> list[str]:

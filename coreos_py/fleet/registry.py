@@ -20,7 +20,7 @@ from coreos_py.base.errors import (
     CoreosError,
     StoreError,
 )
-from coreos_py.base.unitfile import UnitFileError
+from coreos_py.base.unitfile import UnitFileError, UnitNameError, validate_name
 from coreos_py.etcdclient.model import Result
 from coreos_py.fleet import model, requirements
 from coreos_py.fleet.job import INACTIVE, Machine, Unit, UnitState, parse_state
@@ -85,6 +85,9 @@ class Registry:
         self._built: dict[str, tuple[Job, str, Unit]] = {}
         self._states: dict[tuple[str, str], tuple[str, UnitState]] = {}
         self.jobs = JobMirror(self.key("job"))
+        self._told: dict[str, str] = {}  # texts and states that make no sense
+        # The units left out of the last list, and why.
+        self.unreadable: Mapping[str, str] = {}
         self._read_s = 0.0
         self._written = 0  # the index of this process's last write to a job
 
@@ -111,6 +114,7 @@ class Registry:
         orphans = {
             name: job.target for name, job in jobs.items() if job.object is None and job.target
         }
+        bad: dict[str, str] = {}
         wanted: list[tuple[str, str, str, Job]] = []
         for name in sorted(jobs):
             job = jobs[name]
@@ -123,16 +127,24 @@ class Registry:
             try:
                 wanted.append((name, *model.decode_job(job.object), job))
             except ValueError as err:
-                log.error("Failed to parse Unit from etcd: %s: %s", self.key("job", name), err)
+                bad[name] = f"{self.key('job', name, 'object')}: {err}"
         await self._fetch_files({unit_hash for _, _, unit_hash, _ in wanted})
         units = []
         for place, name, unit_hash, job in wanted:
             try:
                 units.append(self._unit(place, name, unit_hash, job))
             except BadRecord as err:
-                log.error("Failed to parse Unit from etcd: %s", err)
+                bad[place] = str(err)
+        self._complain(bad)
         self._forget_files(jobs)
         return units, orphans
+
+    def _complain(self, bad: dict[str, str]) -> None:
+        """Say what cannot be read, once."""
+        for name, problem in bad.items():
+            if self.unreadable.get(name) != problem:
+                log.error("Failed to parse Unit from etcd: %s", problem)
+        self.unreadable = bad
 
     async def read_jobs(self) -> Mapping[str, Job]:
         """Read all jobs, for the mirror as well."""
@@ -165,11 +177,11 @@ class Registry:
         if job.object is None:
             return None
         try:
-            _, unit_hash = model.decode_job(job.object)
+            known_as, unit_hash = model.decode_job(job.object)
         except ValueError as err:
             raise BadRecord(f"{name}: {err}") from None
         await self._fetch_files({unit_hash})
-        return self._unit(name, name, unit_hash, job)
+        return self._unit(name, known_as, unit_hash, job)
 
     async def create_unit(self, name: str, file: UnitFile, *, target_state: str) -> None:
         """Store the text, then the job that names it, then what is wanted of it."""
@@ -238,6 +250,12 @@ class Registry:
         built = self._built.get(place)
         if built is not None and built[:2] == (job, unit_hash):
             return built[2]
+        if name != place:
+            raise BadRecord(f"{self.key('job', place, 'object')}: Name is {name!r}")
+        try:
+            validate_name(name)
+        except UnitNameError as err:
+            raise BadRecord(f"{self.key('job', place)}: {err}") from None
         file = self._files.get(unit_hash)
         if file is None:
             raise BadRecord(f"{name}: did not find Unit {unit_hash} in list of all units")
@@ -269,7 +287,9 @@ class Registry:
         try:
             self._files[unit_hash] = unitfile.parse(model.decode_unit(text))
         except (ValueError, UnitFileError) as err:
-            log.error("error parsing Unit(%s): %s", unit_hash, err)
+            if self._told.get(unit_hash) != text:
+                log.error("error parsing Unit(%s): %s", unit_hash, err)
+            self._told[unit_hash] = text
 
     def _forget_files(self, jobs: Mapping[str, Job]) -> None:
         if len(self._built) > len(jobs):
@@ -291,7 +311,7 @@ class Registry:
                 key = (name, _base(node))
                 text, state = known.get(key, ("", None))
                 if text != node.value or state is None:
-                    state = _state(name, node)
+                    state = self._state(name, node)
                 if state is not None:
                     states[key] = state
                     self._states[key] = (node.value, state)
@@ -300,8 +320,18 @@ class Registry:
     async def states_of(self, name: str) -> dict[str, UnitState]:
         """Return one unit's published states by machine ID."""
         found = await self._tree("states", name)
-        states = {_base(node): _state(name, node) for node in _children(found)}
+        states = {_base(node): self._state(name, node) for node in _children(found)}
         return {machine: state for machine, state in sorted(states.items()) if state is not None}
+
+    def _state(self, name: str, node: Node) -> UnitState | None:
+        try:
+            return model.decode_state(name, node.value)
+        except ValueError as err:
+            if self._told.get(node.key) != node.value:
+                text = "Error unmarshalling UnitState(%s) from Machine(%s): %s"
+                log.error(text, name, _base(node), err)
+            self._told[node.key] = node.value
+            return None
 
     async def save_state(self, state: UnitState, *, ttl_s: float) -> None:
         """Publish one state, for readers of the legacy key as well."""
@@ -538,15 +568,6 @@ def _children(directory: Node | None) -> tuple[Node, ...]:
 
 def _values(directory: Node) -> dict[str, str]:
     return {_base(node): node.value for node in directory.nodes if not node.dir}
-
-
-def _state(name: str, node: Node) -> UnitState | None:
-    try:
-        return model.decode_state(name, node.value)
-    except ValueError as err:
-        machine_id = _base(node)
-        log.error("Error unmarshalling UnitState(%s) from Machine(%s): %s", name, machine_id, err)
-        return None
 
 
 def _machine(directory: Node) -> Machine:

@@ -26,6 +26,8 @@ SHORT_TTL = "5s"
 # The machines come before whatever else this host is busy with.
 SHARES = "20000"
 WAIT_S = 300
+# States are published every two minutes: a shorter look would see all of the writes or none.
+STEADY_S = 120
 
 
 class Row:
@@ -282,7 +284,7 @@ def measure(runs: int, seconds: float) -> list[Row]:
     for subject in ("ours", "peer") if OTHER else ("ours",):
         with booted(subject, "30s") as bed:
             speed(bed, rows, subject, runs)
-            steady(bed, rows, subject, max(seconds, 60))
+            steady(bed, rows, subject, max(seconds, STEADY_S))
             bed.probe("destroy", 500)
             bed.probe("many", 11)
             restart(bed, rows, subject)

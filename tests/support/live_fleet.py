@@ -9,6 +9,7 @@ import time
 from coreos_py.fleet.agent import Agent
 from coreos_py.fleet.api import API, oversize
 from coreos_py.fleet.api_journal import JournalResource
+from coreos_py.fleet.cmd_fleetd import BODY_MAX
 from coreos_py.fleet.engine import Engine
 from coreos_py.fleet.heartbeat import Contact, Timings
 from coreos_py.fleet.metrics import Metrics
@@ -109,7 +110,7 @@ class LiveFleet:
         )
         api.available = True
         self.apis.append(api)
-        server = HTTPServer(api.handle, limits=Limits(), oversize=oversize)
+        server = HTTPServer(api.handle, limits=Limits(body_max=BODY_MAX), oversize=oversize)
         (listener,) = listen(server, [bind_tcp("127.0.0.1", 0)])
         url = f"http://127.0.0.1:{listener.port}"
         self.url = self.url or url

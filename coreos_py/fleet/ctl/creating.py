@@ -232,7 +232,7 @@ def _tell_cycles(session: Session, created: dict[str, UnitFile]) -> None:
         session.debug(f"circles of units are not looked for: {err}")
         return
     for circle in lint.cycles(files):
-        if created.keys() & set(circle):
+        if len(set(circle)) > 1 and created.keys() & set(circle):
             text = "MachineOf goes round in a circle, none of these will find a machine"
             complain(f"{circle[0]}: {text}: {' -> '.join(circle)}")
 
