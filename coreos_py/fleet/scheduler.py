@@ -461,6 +461,8 @@ def wants_machine(unit: Unit) -> bool:
     """Tell whether the unit should be on some machine: templates never are."""
     if unit.target_state == INACTIVE:
         return False
+    if "@." not in unit.name:
+        return True  # asked thirty thousand times for ten thousand units
     info = name_info(unit.name)
     return info is None or not info.is_template
 
