@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stops every test machine and leaves nothing behind: processes, mounts, control groups, bridge, files.
+# Stops every test machine and leaves nothing behind: processes, discovery service, mounts, control groups, bridge, files.
 set -eu
 # shellcheck source=packaging/machines/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -10,5 +10,6 @@ case "${1:-}" in
 esac
 need_root
 for number in $(numbers); do remove_machine "$number"; done
+stop_discovery
 ip link del "$BRIDGE" 2>/dev/null || true
 rm -rf --one-file-system "$DIR"

@@ -90,12 +90,15 @@ make_machine() {
     : >"$home/made"
 }
 
-# Boots machine N in control groups of its own, else machines disturb each other's accounting.
-boot_machine() {
+# Switches machine N on, in control groups of its own, else machines disturb each other's accounting.
+# A machine with a folder "configdrive" sees it as its config drive.
+switch_on() {
     number=$1
     home=$DIR/$number
     [ -z "$(leader_of "$number")" ] || return 0
     make_machine "$number"
+    set --
+    [ ! -d "$home/configdrive" ] || set -- "--bind-ro=$home/configdrive:/media/configdrive"
     (
         for hierarchy in $CGROUPS; do
             [ -d "/sys/fs/cgroup/$hierarchy" ] || continue
@@ -105,17 +108,35 @@ boot_machine() {
             sh -c 'echo $PPID' >"/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number/cgroup.procs"
         done
         exec setsid systemd-nspawn -q -D "$home/root" -M "$BRIDGE-$number" --hostname="$(name_of "$number")" \
-            --network-bridge="$BRIDGE" --register=no --keep-unit --resolv-conf=off --timezone=off -b \
+            --network-bridge="$BRIDGE" --register=no --keep-unit --resolv-conf=off --timezone=off "$@" -b \
             </dev/null >"$home/console.log" 2>&1
     ) &
     echo $! >"$home/nspawn.pid"
+}
+
+# True once machine N is up. One that applies user-data may wait for the others meanwhile; sshd does not.
+is_booted() {
+    [ -n "$(leader_of "$1")" ] || return 1
+    if [ -d "$DIR/$1/configdrive" ]; then
+        inside "$1" systemctl -q is-active ssh.service 2>/dev/null
+    else
+        inside "$1" systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'
+    fi
+}
+
+wait_booted() {
+    number=$1
     tries=0
-    until [ -n "$(leader_of "$number")" ] && inside "$number" systemctl is-system-running 2>/dev/null |
-        grep -qE 'running|degraded'; do
+    until is_booted "$number"; do
         tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || die "machine $number did not boot: $(tail -n 3 "$home/console.log")"
+        [ "$tries" -lt 600 ] || die "machine $number did not boot: $(tail -n 3 "$DIR/$number/console.log")"
         sleep 0.2
     done
+}
+
+boot_machine() {
+    switch_on "$1"
+    wait_booted "$1"
 }
 
 # A power cut: the machine's init is killed, nothing inside gets a word.
@@ -163,4 +184,19 @@ remove_machine() {
         [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || :
     done
     rm -rf --one-file-system "${DIR:?}/$number"
+}
+
+discovery_runs() {
+    pid=$(cat "$DIR/discovery/pid" 2>/dev/null) || return 1
+    (tr '\0' ' ' <"/proc/$pid/cmdline") 2>/dev/null | grep -qF -- "--data-dir $DIR/discovery/data "
+}
+
+stop_discovery() {
+    tries=0
+    while discovery_runs; do
+        [ "$tries" -ne 0 ] || kill "$pid"
+        tries=$((tries + 1))
+        [ "$tries" -lt 150 ] || kill -9 "$pid" 2>/dev/null || true
+        sleep 0.1
+    done
 }

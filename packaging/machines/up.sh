@@ -1,18 +1,40 @@
 #!/bin/sh
-# up.sh [-n COUNT] [-p ARCHIVE]: boots COUNT machines on a bridge and brings up etcd and fleet on each
-# with `coreos install` and the packaged systemd units. Interrupted or failing, it takes all down again.
-# With -e the etcd is PROGRAM, an etcd 3 without the v2 API, and fleet uses its JSON gateway.
+# up.sh [-n COUNT] [-p ARCHIVE] [-d URL] USER-DATA: boots COUNT machines on a bridge, each of which
+# configures itself with coreos-cloudinit from the same user-data, and prints `fleetctl list-machines`.
+#
+#   - USER-DATA is a file with a cloud-config, a script or MIME parts, given to every machine on a config
+#     drive (/media/configdrive) and applied at every boot by user-configdrive.service.
+#   - Machine N is called core-0N and has the address 172.17.8.(100+N), which is $public_ipv4 and
+#     $private_ipv4 (`run.sh N COMMAND`, `ssh -i DIR/ssh/id_ed25519 core@ADDRESS`, see lib.sh for DIR).
+#   - Discovery: `DISCOVERY_URL`, `{DISCOVERY_TOKEN}`, `<token>` and https://discovery.etcd.io/ANYTHING
+#     in USER-DATA become the URL of -d, or a new token for COUNT members of a service that discovery.sh
+#     runs on the bridge; so does the missing `discovery:` of coreos.etcd or coreos.etcd2, unless there is
+#     an `initial-cluster:`. Other URLs stay: a script may take its own token from `discovery.sh`.
+#   - Only user-data starts etcd, fleet, ...; the archive and its units are installed, user-config.target
+#     is enabled. core may use fleet's socket, so FLEETCTL_TUNNEL=ADDRESS works. There is no docker.
+#     flanneld.service is there, but without a flanneld program (in /usr/bin) starting it does nothing.
+#   - Again: machines that run are left alone and machines that are off come back with their ids and data;
+#     changed user-data counts from their next boot.
+#   - In the environment: NUM_INSTANCES for -n, UPDATE_CHANNEL for GROUP of update.conf (alpha).
+#
+# up.sh [-n COUNT] [-p ARCHIVE] [-t AGENT_TTL] [-e PROGRAM]: without user-data brings up etcd and fleet on
+# each with `coreos install`, packaged units and a static cluster. With -e the etcd is PROGRAM, an etcd 3
+# without the v2 API, and fleet uses its JSON gateway.
+#
+# A first run that is interrupted or fails takes all down again.
 set -eu
 # shellcheck source=packaging/machines/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
-usage="usage: up.sh [-n COUNT] [-p ARCHIVE] [-t AGENT_TTL] [-e PROGRAM]"
-count=3 archive=$TOP/dist/coreos.pyz ttl=30s etcd3=
-while getopts n:p:t:e:h option; do
+usage="usage: up.sh [-n COUNT] [-p ARCHIVE] [-d DISCOVERY_URL] USER-DATA
+       up.sh [-n COUNT] [-p ARCHIVE] [-t AGENT_TTL] [-e PROGRAM]"
+count=${NUM_INSTANCES:-3} archive=$TOP/dist/coreos.pyz ttl=30s etcd3='' discovery=''
+while getopts n:p:d:t:e:h option; do
     case $option in
     n) count=$OPTARG ;;
     p) archive=$OPTARG ;;
+    d) discovery=$OPTARG ;;
     t) ttl=$OPTARG ;;
     e) etcd3=$OPTARG ;;
     h) say "$usage"; exit 0 ;;
@@ -20,17 +42,28 @@ while getopts n:p:t:e:h option; do
     esac
 done
 shift $((OPTIND - 1))
-[ $# -eq 0 ] || die "unexpected argument '$1' ($usage)"
+[ $# -le 1 ] || die "unexpected argument '$2'
+$usage"
+userdata=${1:-}
+[ $# -eq 0 ] || { [ -f "$userdata" ] && [ -r "$userdata" ]; } || die "no user-data '$userdata'"
 need_number "$count"
+# shellcheck source=packaging/machines/cloud.sh
+. "$(dirname "$0")/cloud.sh"
 need_root
 [ -f "$archive" ] || die "no archive '$archive' (packaging/build.sh makes it)"
 [ -z "$etcd3" ] || [ -x "$etcd3" ] || die "no program '$etcd3'"
-[ -z "$(numbers)" ] || die "machines are already up in $DIR (down.sh stops them)"
+first=1
+[ -z "$(numbers)" ] || first=
+if [ -z "$userdata" ]; then
+    [ -n "$first" ] || die "machines are already up in $DIR (down.sh stops them)"
+elif [ -z "$first" ] && [ ! -f "$DIR/user-data" ]; then
+    die "the machines in $DIR were brought up without user-data (down.sh stops them)"
+fi
 
 give_up() {
     status=$?
     trap - EXIT
-    [ "$status" -eq 0 ] || { say "failed; taking the machines down"; "$(dirname "$0")/down.sh"; }
+    [ "$status" -eq 0 ] || [ -z "$first" ] || { say "failed; taking the machines down"; "$(dirname "$0")/down.sh"; }
     exit "$status"
 }
 trap give_up EXIT
@@ -40,8 +73,13 @@ trap 'exit 143' TERM
 "$(dirname "$0")/build.sh" >/dev/null
 mkdir -p "$DIR/ssh"
 chmod 700 "$DIR"
-ssh-keygen -q -t ed25519 -N '' -C coreos-machines -f "$DIR/ssh/id_ed25519"
+[ -f "$DIR/ssh/id_ed25519" ] || ssh-keygen -q -t ed25519 -N '' -C coreos-machines -f "$DIR/ssh/id_ed25519"
 make_bridge
+if [ -n "$userdata" ]; then
+    up_from_user_data "$userdata" "$discovery"
+    say "run.sh N COMMAND runs a command on a machine; down.sh stops all"
+    exit 0
+fi
 
 members=
 number=1
@@ -73,6 +111,7 @@ EOF
 Environment="FLEET_PUBLIC_IP=$ip"
 Environment="FLEET_METADATA=disk=$disk,name=$(name_of "$number")"
 Environment="FLEET_AGENT_TTL=$ttl"
+Environment="FLEET_ETCD_REQUEST_TIMEOUT=10"
 EOF
     cp "$archive" "$root/opt/coreos.pyz"
     [ -n "$etcd3" ] || return 0
