@@ -163,6 +163,7 @@ def fleet_environment(cluster: Cluster, machine: Machine, *, home: str) -> dict[
     metadata = ",".join(f"{key}={value}" for key, value in sorted(machine.metadata.items()))
     return {
         "FLEET_ETCD_SERVERS": machine.client_url,
+        "FLEET_ETCD_REQUEST_TIMEOUT": "5",  # all of the cluster shares one host's disk
         "FLEET_PUBLIC_IP": machine.ip,
         "FLEET_METADATA": metadata,
         "FLEET_AGENT_TTL": cluster.agent_ttl,
