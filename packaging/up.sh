@@ -15,6 +15,8 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 archive=$top/dist/coreos.pyz
 set -- ${1:+"--dir=$1"}
 
+# On a busy host any answer may need more than etcdctl's second.
+etcdctl() { command etcdctl --timeout 20s --total-timeout 60s "$@"; }
 step() { printf '\n==> %s\n' "$*"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 fail() { echo "up.sh: $*" >&2; exit 1; }

@@ -167,6 +167,7 @@ def test_our_fleetd_on_debians_etcd(debian: str, tmp_path: Path):
         log_path=tmp_path / "fleetd.log",
         env={
             "FLEET_ETCD_SERVERS": debian,
+            "FLEET_ETCD_REQUEST_TIMEOUT": "20",
             "FLEET_UNIT_MANAGER": "embedded",
             "FLEET_UNITS_DIRECTORY": f"{tmp_path}/units",
             "FLEET_MACHINE_ID_FILE": f"{tmp_path}/machine-id",

@@ -157,6 +157,7 @@ def test_fleetd(etcd, start, archive, tmp_path):
         "fleetd",
         [],
         FLEET_ETCD_SERVERS=url,
+        FLEET_ETCD_REQUEST_TIMEOUT="20",
         FLEET_UNIT_MANAGER="embedded",
         FLEET_UNITS_DIRECTORY=str(tmp_path / "units"),
         FLEET_API_LISTEN=f"unix://{api}",

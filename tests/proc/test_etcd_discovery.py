@@ -206,15 +206,17 @@ def test_the_service_comes_late(started, tmp_path):
         initial_cluster=f"s=http://127.0.0.1:{peer_port}",
         flags=FAST,
     )
+    started(service)  # to be told of the cluster; a member that comes between would find nothing
+    service.wait_ready()
+    assert service.put("/t/_config/size", "1").status == 201
+    service.kill9()
     url = f"{service.client_url}/v2/keys/t"
     process = member("m", tmp_path, f"--discovery={url}")
     started(process)
     text = f"cluster status check: error connecting to {service.client_url}, retrying in 2s"
     process.wait_log(text)
     assert "error #0: dial tcp 127.0.0.1:" in process.log_text()
-    started(service)
-    service.wait_ready()
-    service.put("/t/_config/size", "1")
+    service.start()
     process.wait_ready()
     assert names(process) == ["m"]
 

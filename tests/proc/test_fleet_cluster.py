@@ -196,7 +196,8 @@ def test_a_dump_tells_what_the_agent_believes(fleet, tmp_path):
 
 
 def test_units_stay_where_they_are_through_an_outage_of_etcd(fleet, etcd, tmp_path):
-    a, b = fleet("a", "b", agent_ttl=f"{TTL_S:g}s")
+    quick = {"FLEET_ETCD_REQUEST_TIMEOUT": "2"}  # to miss a paused etcd
+    a, b = fleet("a", "b", agent_ttl=f"{TTL_S:g}s", env=quick)
     before = start_webs(a, tmp_path, 1, 2)
     pids = {machine.name: machine.unit_pids() for machine in (a, b)}
     etcd.pause()

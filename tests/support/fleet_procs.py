@@ -45,6 +45,7 @@ class FleetMachine(Process):
         self.url = f"http://127.0.0.1:{port}"
         settings = {
             "FLEET_ETCD_SERVERS": etcd_url,
+            "FLEET_ETCD_REQUEST_TIMEOUT": "20",
             "FLEET_PUBLIC_IP": "127.0.0.1",
             "FLEET_AGENT_TTL": agent_ttl,
             "FLEET_UNIT_MANAGER": "embedded",
