@@ -15,7 +15,7 @@ from coreos_py.update.payload.errors import PayloadError
 from coreos_py.update.slots import Slots
 from coreos_py.update.transfer import Patience
 from tests.support import payloads
-from tests.support.slots import SLOT_SIZE, make_disk
+from tests.support.slots import SLOT_SIZE, Bits, make_disk
 
 QUICK = Patience(retry_s=0.01, check_retry_s=0.01, answer_s=60, connect_s=60, slow_s=60)
 
@@ -23,9 +23,9 @@ QUICK = Patience(retry_s=0.01, check_retry_s=0.01, answer_s=60, connect_s=60, sl
 class Machine:
     """One machine: a disk image and a root directory."""
 
-    def __init__(self, path: Path, server: str, *, key: bool = True) -> None:
+    def __init__(self, path: Path, server: str, *, key: bool = True, b: Bits = (0, 0, 0)) -> None:
         self.root = path / "root"
-        self.disk = make_disk(path / "disk", a=(1, 0, 1), b=(0, 0, 0))
+        self.disk = make_disk(path / "disk", a=(2, 0, 1) if any(b) else (1, 0, 1), b=b)
         self.current = 3
         for folder in ("etc/coreos", "usr/share/coreos", "tmp", "run", "boot/coreos"):
             (self.root / folder).mkdir(parents=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from coreos_py.update.attempt import Operation
+from coreos_py.update.slots import Slots
 from tests.support import payloads
-from tests.support.power import Power, PowerCut
+from tests.support.power import ALL, NOTHING, OLDER, Power, PowerCut
 from tests.support.slots import bits
 from tests.support.update_machine import Machine
 from tests.support.update_server import UpdateServer
 
 IMAGE = payloads.image(21, blocks=40)
+LAST_YEARS = payloads.image(22, blocks=40)
 KERNEL = b"a kernel" * 700
 PAYLOAD = payloads.full(IMAGE, kernel=KERNEL)
 
@@ -20,6 +22,23 @@ PAYLOAD = payloads.full(IMAGE, kernel=KERNEL)
 def server():
     with UpdateServer(PAYLOAD) as running:
         yield running
+
+
+def _make(folder, server):
+    """A machine whose other slot holds an older version that works."""
+    machine = Machine(folder, server.url, b=(1, 0, 1))
+    area = Slots(machine.disk, 4).current.open(write=True)
+    area.write(0, LAST_YEARS)
+    area.close()
+    return machine
+
+
+def _check_bits(machine):
+    """A slot that is neither the older nor the new version cannot be booted."""
+    content = machine.content(4)
+    if content[: len(IMAGE)] != IMAGE and content[: len(LAST_YEARS)] != LAST_YEARS:
+        priority, tries, successful = bits(machine.disk)[4]
+        assert not (priority and (tries or successful))
 
 
 def _check_slot(machine, original):
@@ -33,6 +52,7 @@ def _check_slot(machine, original):
 
 def _complete(machine, original, server):
     """Boot, and update as often as it takes: once."""
+    _check_bits(machine)
     machine.boot()
     _check_slot(machine, original)
     if machine.current == 3:
@@ -50,7 +70,7 @@ def _complete(machine, original, server):
 
 def _cut(machine, cut_at, *, loses):
     with pytest.MonkeyPatch.context() as patch:
-        power = Power(patch, cut_at=cut_at, loses_unsynced=loses)
+        power = Power(patch, cut_at=cut_at, loses=loses)
         try:
             machine.check()
         except PowerCut:
@@ -59,21 +79,21 @@ def _cut(machine, cut_at, *, loses):
 
 
 def test_counting(tmp_path, server):
-    machine = Machine(tmp_path, server.url)
-    power = _cut(machine, 0, loses=False)
+    machine = _make(tmp_path, server)
+    power = _cut(machine, 0, loses=NOTHING)
     assert power.count > 30
     original = machine.content(3)
     _complete(machine, original, server)
 
 
-@pytest.mark.parametrize("loses", [False, True], ids=["torn", "unsynced lost"])
+@pytest.mark.parametrize("loses", [NOTHING, OLDER, ALL])
 @pytest.mark.parametrize("part", range(4))
 def test_every_write(tmp_path, server, part, loses):
     number = part + 1
     while True:
         folder = tmp_path / str(number)
         folder.mkdir()
-        machine = Machine(folder, server.url)
+        machine = _make(folder, server)
         original = machine.content(3)
         power = _cut(machine, number, loses=loses)
         if not power.is_off:
@@ -88,10 +108,10 @@ def test_twice_in_a_row(tmp_path, server):
     for number in range(3, 40, 5):
         folder = tmp_path / str(number)
         folder.mkdir()
-        machine = Machine(folder, server.url)
+        machine = _make(folder, server)
         original = machine.content(3)
         for _ in range(2):
-            _cut(machine, number, loses=True)
+            _cut(machine, number, loses=ALL)
             machine.boot()
             _check_slot(machine, original)
         if machine.current == 3:
