@@ -44,9 +44,9 @@ _NAME = re.compile(r"[0-9A-Za-z_-]*")
 _REST_OF_LINE = re.compile(f"[^\0{_BREAKS}]*")
 _BLANKS = re.compile(r"[ \t]*")
 _SPACES = re.compile(r" *")
-_PLAIN_BLOCK = re.compile(f"(?:[^{_BLANKZ}:]++|:(?=[^{_BLANKZ}]))*+")
+_PLAIN_BLOCK = re.compile(f"[^{_BLANKZ}:]*")
 _PLAIN_FLOW = re.compile(rf"[^{_BLANKZ}:,?\[\]{{}}]*")
-_SINGLE = re.compile(f"(?:[^{_BLANKZ}']++|'')*+")
+_SINGLE = re.compile(f"[^{_BLANKZ}']*")
 _DOUBLE = re.compile(rf'[^{_BLANKZ}"\\]*')
 _URI = re.compile(r"[0-9A-Za-z_\-;/?:@&=+$,.!~*'()\[\]]*")
 _HEX = re.compile(r"[0-9A-Fa-f]*")
@@ -531,7 +531,7 @@ class Scanner:
         return indent or max(deepest, self._indent + 1, 1), "".join(breaks)
 
     def _single_quoted(self) -> Token:
-        return self._quoted("'", lambda _start: self._run(_SINGLE).replace("''", "'"))
+        return self._quoted("'", self._single_quoted_run)
 
     def _double_quoted(self) -> Token:
         return self._quoted('"', self._double_quoted_run)
@@ -555,6 +555,14 @@ class Scanner:
             pieces.append(self._folded_blanks(starts_line=is_escaped_break))
         self.at += 1
         return Token(SCALAR, start.line, "".join(pieces))
+
+    def _single_quoted_run(self, _start: _Mark) -> str:
+        """Up to a blank or the end quote."""
+        pieces = [self._run(_SINGLE)]
+        while self._text.startswith("''", self.at):
+            self.at += 2
+            pieces += ("'", self._run(_SINGLE))
+        return "".join(pieces)
 
     def _double_quoted_run(self, start: _Mark) -> str:
         """Up to a blank, the end quote or an escaped line break."""
@@ -623,7 +631,11 @@ class Scanner:
 
     def _plain_run(self, start: _Mark) -> str:
         if not self._flow_level:
-            return self._run(_PLAIN_BLOCK)
+            pieces = [self._run(_PLAIN_BLOCK)]
+            while self._text[self.at] == ":" and self._text[self.at + 1] not in _BLANKZ:
+                self.at += 1
+                pieces += (":", self._run(_PLAIN_BLOCK))
+            return "".join(pieces)
         run = self._run(_PLAIN_FLOW)
         if self._text[self.at] == ":" and self._text[self.at + 1] not in _BLANKZ:
             raise self._fail("found unexpected ':'", start)
