@@ -31,6 +31,8 @@ def load(session: Session) -> int:
     """Upload units and give them a machine."""
     if not _given(session):
         return 0
+    if not _expanded(session):
+        return 1
     units = _raise_to(session, "load", LOADED)
     if units is None:
         return 1
@@ -45,6 +47,8 @@ def start(session: Session) -> int:
     """Upload units, give them a machine and start them."""
     if not _given(session):
         return 0
+    if not _expanded(session):
+        return 1
     units = _raise_to(session, "start", LAUNCHED)
     if units is None:
         return 1
@@ -69,6 +73,8 @@ def stop(session: Session) -> int:
     """Stop units; they stay loaded."""
     if not _given(session):
         return 0
+    if not _expanded(session, skip_inactive=True):
+        return 1
     found = _known(session)
     if not found:
         return 1 if found is None else 0
@@ -100,6 +106,8 @@ def unload(session: Session) -> int:
     """Stop units and take them off their machines."""
     if not _given(session):
         return 0
+    if not _expanded(session):
+        return 1
     found = _known(session)
     if not found:
         return 1 if found is None else 0
@@ -127,6 +135,8 @@ def destroy(session: Session) -> int:
     """Remove units from the cluster."""
     if not _given(session):
         return 0
+    if not _expanded(session):
+        return 1
     found = _known(session)
     if not found:
         return 1 if found is None else 0
@@ -146,6 +156,8 @@ def restart(session: Session) -> int:
     """Stop units and start them again, one after the other."""
     if not _given(session):
         return 0
+    if not _expanded(session):
+        return 1
     found = _known(session, must_exist=False)
     if found is None:
         return 1
@@ -200,6 +212,16 @@ def _given(session: Session) -> bool:
     if not session.args:
         complain("No units given")
     return bool(session.args)
+
+
+def _expanded(session: Session, *, skip_inactive: bool = False) -> bool:
+    """Replace globs by what they match; False, with a message, on failure."""
+    try:
+        session.expand_globs(skip_inactive=skip_inactive)
+    except APIError as err:
+        complain(str(err))
+        return False
+    return True
 
 
 def _known(session: Session, *, must_exist: bool = True) -> list[Unit] | None:

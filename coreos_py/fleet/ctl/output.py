@@ -37,7 +37,7 @@ def journal(session: Session) -> int:
         return 1
     name = unit_name(session.args[0])
     try:
-        unit = session.client.unit(name)
+        unit = session.client.unit(name, fresh=True)
     except APIError as err:
         complain(f"Error retrieving unit {name}: {err}")
         return 1
@@ -55,9 +55,14 @@ def journal(session: Session) -> int:
 @command
 def status(session: Session) -> int:
     """Print the status of units; stops at the first that is not active."""
+    try:
+        session.expand_globs()
+    except APIError as err:
+        complain(f"Error retrieving unit: {err}")
+        return 1
     for number, name in enumerate(map(unit_name, session.args)):
         try:
-            unit = session.client.unit(name)
+            unit = session.client.unit(name, fresh=True)
         except APIError as err:
             complain(f"Error retrieving unit: {err}")
             return 1

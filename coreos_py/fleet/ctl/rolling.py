@@ -19,9 +19,17 @@ from coreos_py.fleet.ctl.client import APIError
 from coreos_py.fleet.ctl.creating import CreationError, beside, read_unit_file
 from coreos_py.fleet.ctl.fleetview import convert, is_oneshot
 from coreos_py.fleet.ctl.moving import EXIT_INTERRUPTED, positive, rest
-from coreos_py.fleet.ctl.session import Fatal, Session, command, complain, out, unit_name
+from coreos_py.fleet.ctl.session import (
+    Fatal,
+    Session,
+    command,
+    complain,
+    is_glob,
+    out,
+    unit_name,
+)
 from coreos_py.fleet.ctl.waiting import explain_placement
-from coreos_py.fleet.gomatch import is_literal, matches
+from coreos_py.fleet.gomatch import matches
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED
 from coreos_py.fleet.requirements import RequirementsError
 from coreos_py.fleet.rollout import DONE, UNDER_WAY, Seen, Tracker, turn
@@ -279,7 +287,7 @@ def _matching(wanted: str, known: Mapping[str, Unit]) -> list[str]:
     info = name_info(wanted)
     if info is not None and info.is_template:
         return [name for name in units if _template_of(name) == wanted]
-    if not is_literal(wanted):
+    if is_glob(wanted):
         return [name for name in units if matches(wanted, name)]
     if wanted not in known:
         raise Fatal(f"Unit {wanted} not found in registry")

@@ -9,8 +9,9 @@ import os
 import sys
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.base.unitfile import default_type, is_recognised_type
+from coreos_py.base.unitfile import default_type, is_recognised_type, name_info
 from coreos_py.fleet.ctl.client import REQUEST_TIMEOUT_S, APIError, Client
+from coreos_py.fleet.gomatch import matches
 from coreos_py.http.client import HTTPClient
 from coreos_py.http.url import parse_endpoint
 
@@ -72,6 +73,24 @@ class Session:
             return {name: known[name] for name in wanted if name in known}
         found = {name: self.client.unit(name, fresh=fresh) for name in wanted}
         return {name: unit for name, unit in found.items() if unit is not None}
+
+    def expand_globs(self, *, skip_inactive: bool = False) -> None:
+        """Replace globs among the arguments by the units of the cluster they match.
+
+        No unit's name has a star in it, so nothing that fleetctl 1.0.0 does is lost. Templates are
+        not matched; a glob that matches nothing stays.
+        """
+        if not any(map(is_glob, self.args)):
+            return
+        units = [unit for unit in self.client.units() if not _is_template(unit.name)]
+        if skip_inactive:
+            units = [unit for unit in units if unit.is_global or unit.current_state != "inactive"]
+        words = []
+        for word in self.args:
+            pattern = unit_name(word)
+            matching = [unit.name for unit in units if matches(pattern, unit.name)]
+            words += matching if is_glob(word) and matching else [word]
+        self.args = list(dict.fromkeys(words))
 
     def template(self, name: str) -> Unit | None:
         """Return a template of the registry, asked for once."""
@@ -161,6 +180,16 @@ def unit_name(argument: str) -> str:
 def with_type(argument: str) -> str:
     """Append .service unless there is a suffix that fleet recognises."""
     return argument if is_recognised_type(argument) else default_type(argument)
+
+
+def is_glob(word: str) -> bool:
+    """Tell whether the word has characters of globs; a backslash may stand in a unit's name."""
+    return any(char in word for char in "*?[")
+
+
+def _is_template(name: str) -> bool:
+    info = name_info(name)
+    return info is not None and info.is_template
 
 
 def go_list(words: list[str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 from coreos_py.fleet import api
 from coreos_py.fleet.cmd_fleetctl import main
 from coreos_py.fleet.ctl import moving
+from coreos_py.fleet.ctl.session import is_glob
 from coreos_py.fleet.registry import Registry
 from tests.support.live_fleet import LiveFleet
 from tests.support.procs import eventually
@@ -134,3 +135,11 @@ def test_without_a_file_a_rollout_takes_the_template_of_the_cluster(fleet, tmp_p
     code, out, _ = fleetctl("rollout", "--settle=0", "w@1")
     assert (code, out.splitlines()[-1]) == (0, "1 of 1 units are done")
     assert "NEW=1" in fleetctl("cat", "w@1")[1]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("w@*", True), ("w?", True), ("w@[12]", True), ("w@1", False), ("a\\x2db.service", False)],
+)
+def test_a_backslash_makes_no_glob(word, expected):
+    assert is_glob(word) is expected
