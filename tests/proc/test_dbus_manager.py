@@ -136,11 +136,23 @@ def test_what_systemd_does_not_hold_needs_no_reload(tmp_path):
             async with fake.on_bus(bus.address):
                 manager = DBusManager(str(tmp_path / "units"), address=bus.address)
                 await manager.open()
-                await asyncio.gather(*(manager.load(f"{n}.service", SLEEP) for n in range(9)))
+                fake.gates["GetUnit"] = asyncio.Event()
+                names = [f"{n}.service" for n in range(9)]
+                loads = [asyncio.create_task(manager.load(name, SLEEP)) for name in names]
+                await eventually_true(
+                    lambda: _contains([len(members(fake))], 9), "all have been asked for"
+                )
+                fake.gates["GetUnit"].set()
+                await asyncio.gather(*loads)
                 await manager.reload_unit_files()
                 await manager.start("1.service")
-                # All were linked in one call.
-                assert members(fake) == ["GetUnit"] * 9 + ["LinkUnitFiles", "StartUnit"]
+                # All were linked together, in one call where the answers came together.
+                linked = [body[0] for member, *body in fake.calls if member == "LinkUnitFiles"]
+                assert (
+                    sorted(path.rpartition("/")[2] for paths in linked for path in paths) == names
+                )
+                assert len(linked) < 9
+                assert set(members(fake)) == {"GetUnit", "LinkUnitFiles", "StartUnit"}
                 # systemd holds the old text of this one, and that one changes others.
                 for name, unit in (("1.service", SLEEP), ("i.service", INSTALL)):
                     before = fake.reloading

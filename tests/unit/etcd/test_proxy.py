@@ -604,7 +604,7 @@ def test_read_timeout_within_a_watch():
         status, _, body = await bench.ask("GET", "/")
         assert (status, body) == (200, b"0\r\n\r\n")
 
-    run(scenario, handler, rules=Rules(read_timeout_s=0.2))
+    run(scenario, handler, rules=Rules(read_timeout_s=1.5))
 
 
 def test_a_client_that_leaves_early(caplog):
