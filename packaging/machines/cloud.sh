@@ -60,7 +60,8 @@ put() {
     if cmp -s "$DIR/new" "$1"; then rm "$DIR/new"; else mkdir -p "$(dirname "$1")" && mv "$DIR/new" "$1"; fi
 }
 
-# The suite as its packages would leave it, and the config drive. A machine that runs only gets the drive.
+# What an image of the system has: the suite, its units and settings; and the config drive. A machine that
+# runs only gets the drive.
 prepare_machine() {
     root=$DIR/$1/root
     latest=$DIR/$1/configdrive/openstack/latest
@@ -74,7 +75,12 @@ prepare_machine() {
     chroot "$root" python3 /opt/coreos.pyz install /usr/bin --units /etc/systemd/system >/dev/null
     printf 'GROUP=%s\n' "${UPDATE_CHANNEL:-alpha}" | put "$root/usr/share/coreos/update.conf"
     printf '[Socket]\nSocketGroup=core\n' | put "$root/etc/systemd/system/fleet.socket.d/10-machines.conf"
-    chroot "$root" systemctl -q enable user-config.target
+    chroot "$root" update_engine --dbus_policy | put "$root/etc/dbus-1/system.d/com.coreos.update1.conf"
+    for daemon in update-engine locksmithd; do # both are for machines, and these count as containers
+        printf '[Unit]\nConditionVirtualization=\n' |
+            put "$root/etc/systemd/system/$daemon.service.d/10-machines.conf"
+    done
+    chroot "$root" systemctl -q enable user-config.target update-engine.service locksmithd.service
 }
 
 # Waits until `check N` holds on every machine; $2 says what that means.

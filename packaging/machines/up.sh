@@ -10,8 +10,9 @@
 #     in USER-DATA become the URL of -d, or a new token for COUNT members of a service that discovery.sh
 #     runs on the bridge; so does the missing `discovery:` of coreos.etcd or coreos.etcd2, unless there is
 #     an `initial-cluster:`. Other URLs stay: a script may take its own token from `discovery.sh`.
-#   - Only user-data starts etcd, fleet, ...; the archive and its units are installed, user-config.target
-#     is enabled. core may use fleet's socket, so FLEETCTL_TUNNEL=ADDRESS works. There is no docker.
+#   - Only user-data starts etcd, fleet, ...; the archive and its units are installed, update-engine,
+#     locksmithd and user-config.target are enabled. core may use sudo and fleet's socket, so
+#     FLEETCTL_TUNNEL=ADDRESS works with the key of DIR/ssh. There is no docker.
 #     flanneld.service is there, but without a flanneld program (in /usr/bin) starting it does nothing.
 #   - Again: machines that run are left alone and machines that are off come back with their ids and data;
 #     changed user-data counts from their next boot.

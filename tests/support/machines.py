@@ -27,12 +27,10 @@ def why_not() -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-class Machines:
-    """COUNT machines running etcd and fleet from the archive; `etcd3` is the etcd instead."""
+class Bed:
+    """A place for machines, empty at first."""
 
-    def __init__(
-        self, directory: Path, *, count: int, archive: Path, agent_ttl: str, etcd3: str = ""
-    ) -> None:
+    def __init__(self, directory: Path) -> None:
         # Names and addresses of this test process alone: another suite may run beside it.
         number = os.getpid()
         self.environment = os.environ | {
@@ -46,13 +44,6 @@ class Machines:
             env=self.environment,
             start_new_session=True,
         )
-        try:
-            words = ["-n", str(count), "-p", str(archive), "-t", agent_ttl]
-            words += ["-e", etcd3] if etcd3 else []
-            self.script("up.sh", *words, timeout_s=900)
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Takes everything down; nothing is left."""
@@ -71,6 +62,11 @@ class Machines:
         )
         assert done.returncode == 0, f"{name} {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def up(self, user_data: Path, *, count: int, archive: Path) -> str:
+        """Brings up machines that configure themselves; the list of fleet's machines."""
+        words = ["-n", str(count), "-p", str(archive), str(user_data)]
+        return self.script("up.sh", *words, timeout_s=1500)
 
     def run(self, number: int, *command: str) -> str:
         """What `command` prints on machine `number`; it must succeed."""
@@ -99,6 +95,22 @@ class Machines:
 
     def power_on(self, number: int) -> None:
         self.script("power.sh", "on", str(number))
+
+
+class Machines(Bed):
+    """COUNT machines running etcd and fleet from the archive; `etcd3` is the etcd instead."""
+
+    def __init__(
+        self, directory: Path, *, count: int, archive: Path, agent_ttl: str, etcd3: str = ""
+    ) -> None:
+        super().__init__(directory)
+        try:
+            words = ["-n", str(count), "-p", str(archive), "-t", agent_ttl]
+            words += ["-e", etcd3] if etcd3 else []
+            self.script("up.sh", *words, timeout_s=900)
+        except BaseException:
+            self.close()
+            raise
 
 
 def within(seconds: float, attempt: Callable[[], Any]) -> Any:
