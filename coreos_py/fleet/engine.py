@@ -19,10 +19,10 @@ from coreos_py.fleet.recorder import unheard
 from coreos_py.fleet.scheduler import SCHEDULE, Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from coreos_py.fleet.heartbeat import Contact, Timings
-    from coreos_py.fleet.job import Machine
+    from coreos_py.fleet.job import Machine, Unit
     from coreos_py.fleet.metrics import Metrics
     from coreos_py.fleet.recorder import Note
     from coreos_py.fleet.registry import HeldLease, Registry
@@ -109,7 +109,7 @@ class Engine:
         for name, reason in plan.unplaced.items():
             log.debug("Unable to schedule Job(%s): %s", name, reason)
             self._metrics.trouble(counters.SCHEDULE)
-        self._observe(machines, plan.unplaced, trusted=trusted)
+        self._observe(units, machines, plan.unplaced, trusted=trusted)
         await self._carry_out(plan.decisions)
         if trusted:
             await self._sweep({machine.id for machine in machines})
@@ -127,7 +127,12 @@ class Engine:
         self._listed, self._swept_s = listed, now
 
     def _observe(
-        self, machines: Iterable[Machine], unplaced: Mapping[str, str], *, trusted: bool
+        self,
+        units: Iterable[Unit],
+        machines: Sequence[Machine],
+        unplaced: Mapping[str, str],
+        *,
+        trusted: bool,
     ) -> None:
         """Record which machines came and went, and which units wait, since this engine leads."""
         known, waited = self._known, self._waiting
@@ -141,8 +146,10 @@ class Engine:
             self._note("joined", machine=machine_id)
         for machine_id in sorted(known - there):
             self._note("lost", machine=machine_id)
-        for name in sorted(self._waiting - waited):
-            self._note("waiting", unit=name, text=unplaced[name])
+        fresh = sorted(self._waiting - waited)
+        reasons = scheduler.reasons(units, machines) if fresh else {}
+        for name in fresh:
+            self._note("waiting", unit=name, text=reasons.get(name, unplaced[name]))
 
     async def _bury(self, orphans: Mapping[str, str]) -> None:
         """Remove placements that an engine wrote just after their unit was destroyed."""

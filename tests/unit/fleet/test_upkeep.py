@@ -12,11 +12,13 @@ from coreos_py.base.errors import ConfigError, CoreosError
 from coreos_py.base.unitfile import parse
 from coreos_py.fleet import config, reconcile, requirements
 from coreos_py.fleet.agent import Agent
+from coreos_py.fleet.engine import Engine
 from coreos_py.fleet.garbage import KEPT_S, Collector, collect
 from coreos_py.fleet.heart import Heart
-from coreos_py.fleet.heartbeat import Timings
+from coreos_py.fleet.heartbeat import Contact, Timings
 from coreos_py.fleet.hostinfo import memory, processors, total_memory
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, Machine, Unit
+from coreos_py.fleet.metrics import Metrics
 from coreos_py.fleet.model import MachineObject, decode_machine, encode_machine
 from coreos_py.fleet.publisher import Publisher
 from coreos_py.fleet.registry import Registry
@@ -329,5 +331,54 @@ def test_a_publisher_tells_what_units_come_to_and_nothing_twice():
             "unloaded",
             "unloaded",
         ]
+
+    run(scenario)
+
+
+def test_the_leading_engine_tells_what_it_does_and_sees():
+    async def scenario(etcd):
+        heard = []
+
+        def note(kind, *, unit="", machine="", text=""):
+            heard.append((kind, unit or machine, text))
+
+        registry = Registry(etcd)
+        engine = Engine(
+            registry,
+            "m1",
+            timings=TIMINGS,
+            contact=Contact(TIMINGS, time.monotonic() - 60),
+            metrics=Metrics(),
+            wakeup=Wakeup(),
+            note=note,
+        )
+        await registry.set_machine(MachineObject("m1"), ttl_s=300)
+        await engine.reconcile()
+        assert heard == [("leading", "m1", "")]
+        heard.clear()
+        await registry.set_machine(MachineObject("m2"), ttl_s=30)
+        await registry.cordon("m1")
+        await registry.create_unit("a.service", ONE, target_state=LAUNCHED)
+        await engine.reconcile()
+        launched = "target state launched and unit not scheduled"
+        assert heard == [("joined", "m2", ""), ("scheduled", "a.service", launched)]
+        heard.clear()
+        await registry.remove_machine("m2")
+        for _ in range(2):
+            await engine.reconcile()
+        assert heard == [
+            ("lost", "m2", ""),
+            ("waiting", "a.service", "no agents able to run job"),
+            ("unscheduled", "a.service", "target Machine(m2) went away"),
+        ]
+        heard.clear()
+        await registry.create_unit("b.service", ONE, target_state=LAUNCHED)
+        await engine.reconcile()
+        why = "no agents able to run job: local Machine is cordoned"
+        assert heard == [("waiting", "b.service", why)]
+        heard.clear()
+        await registry.uncordon("m1")
+        await engine.reconcile()
+        assert sorted(heard) == [(("scheduled", f"{name}.service", launched)) for name in "ab"]
 
     run(scenario)
