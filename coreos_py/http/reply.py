@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _HEAD_MAX = 1 << 20
+_INTERIM_MAX = 5  # as in Go
 _NO_BODY_STATUS = (204, 304)
 
 
@@ -55,12 +56,25 @@ class _UntilClose:
 class ReplyParser:
     """Feed bytes; `status` is 0 until the head is there, `done` tells when the body is complete."""
 
-    __slots__ = ("_body", "_body_max", "_buf", "_head_only", "done", "fields", "keep", "status")
+    __slots__ = (
+        "_body",
+        "_body_max",
+        "_buf",
+        "_head_only",
+        "_interim",
+        "_scan",
+        "done",
+        "fields",
+        "keep",
+        "status",
+    )
 
     def __init__(self, method: str, *, body_max: int = 1 << 40) -> None:
         self._head_only = method == "HEAD"
         self._body_max = body_max
         self._buf = b""
+        self._scan = 0
+        self._interim = 0
         self._body: LengthBody | ChunkedBody | _UntilClose | None = None
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
@@ -74,7 +88,6 @@ class ReplyParser:
             data = self._buf + data
             pos = self._head(data)
             if pos < 0:
-                self._buf = data
                 return
         body = self._body
         assert body is not None
@@ -98,19 +111,26 @@ class ReplyParser:
         return pieces
 
     def _head(self, data: bytes) -> int:
+        """Where the head ends; -1 if it does not yet, and then what is left is kept."""
         start = 0
         while True:
-            end = data.find(b"\r\n\r\n", start)
+            end = data.find(b"\r\n\r\n", max(start, self._scan))
             if end < 0:
-                if len(data) > _HEAD_MAX:
+                if len(data) - start > _HEAD_MAX:
                     raise ParseError(502, "reply header too large")
+                self._buf = data[start:]
+                self._scan = max(0, len(self._buf) - 3)
                 return -1
             eol = data.find(b"\r\n", start)
             self._status_line(data[start:eol])
             start = end + 4
+            self._scan = 0
             if self.status >= 200:  # 1xx are interim
                 self._frame(data[eol:end])
                 return start
+            self._interim += 1
+            if self._interim > _INTERIM_MAX:
+                raise ParseError(502, "too many 1xx informational responses")
 
     def _status_line(self, line: bytes) -> None:
         version, _, rest = line.partition(b" ")
