@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coreos_py.update import config, prefs
+from coreos_py.base.errors import CoreosError
+from coreos_py.update import config, prefs, prefs_dir
 from coreos_py.update.prefs_dir import PrefsDir
 
 ETC, SHARE, RELEASE = config.FILES
@@ -92,3 +93,25 @@ def test_prefs_are_files(tmp_path):
     del found[prefs.URL_INDEX]
     assert len(found) == 1
     assert oct((tmp_path / "a" / "prefs" / prefs.ALEPH_VERSION).stat().st_mode)[-3:] == "600"
+
+
+def test_prefs_that_cannot_be_written(tmp_path, monkeypatch, caplog):
+    found = PrefsDir(str(tmp_path / "prefs"))
+    found[prefs.URL_INDEX] = "1"
+
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prefs_dir, "write_atomically", full)
+        found[prefs.URL_INDEX] = "2"
+        found[prefs.ATTEMPTS] = "3"
+    assert "Unable to store" in caplog.text
+    assert dict(found) == {prefs.URL_INDEX: "2", prefs.ATTEMPTS: "3"}
+    assert dict(PrefsDir(str(tmp_path / "prefs"))) == {prefs.URL_INDEX: "1"}
+    found[prefs.URL_INDEX] = "2"  # now it can
+    del found[prefs.ATTEMPTS]
+    assert dict(PrefsDir(str(tmp_path / "prefs"))) == dict(found) == {prefs.URL_INDEX: "2"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CoreosError, match="Not a directory"):
+        PrefsDir(str(tmp_path / "file" / "prefs"))
