@@ -17,6 +17,7 @@ _SHORT_TTL_S = 10.0
 _STATE_TTLS = 5
 _LEASE_INTERVALS = 5
 _LEASE_MIN_S = 2.0
+_GRACE_MAX_S = 30.0
 _RENEWALS = 4
 
 
@@ -111,11 +112,16 @@ class Contact:
             self._down_since_s = now_s
 
     def succeeded(self, now_s: float) -> None:
-        """Note an answer; after a long outage machines get one agent_ttl to report again."""
+        """Note an answer; after a long outage machines get one agent_ttl to report again.
+
+        And as long as the outage was, up to a limit: not every machine's etcd is back at once.
+        """
         if self._down_since_s is None:
             return
-        if now_s - self._down_since_s >= self.timings.outage_s:
-            self._trusted_from_s = max(self._trusted_from_s, now_s + self.timings.agent_ttl_s)
+        outage_s = now_s - self._down_since_s
+        if outage_s >= self.timings.outage_s:
+            grace_s = self.timings.agent_ttl_s + min(outage_s, _GRACE_MAX_S)
+            self._trusted_from_s = max(self._trusted_from_s, now_s + grace_s)
         self._down_since_s = None
 
     def doubt(self, now_s: float) -> None:

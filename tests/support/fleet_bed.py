@@ -5,6 +5,7 @@ Every unit started from TEXT leaves a line behind, so that a unit that ran twice
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -99,6 +100,13 @@ class Bed:
     def starts(self) -> Counter[str]:
         """How often each unit has been started so far, anywhere."""
         return Counter("".join(self.everywhere(f"cat {STARTS} 2>/dev/null || true")).split())
+
+    def created(self) -> set[int]:
+        """When, by etcd's index, the keys of the machines were made; a renewed one is the same."""
+        url = "http://127.0.0.1:2379/v2/keys/_coreos.com/fleet/machines?recursive=true"
+        found = json.loads(self.sh(1, f"curl -sS '{url}'"))["node"]["nodes"]
+        objects = (node for machine in found for node in machine["nodes"])
+        return {node["createdIndex"] for node in objects if node["key"].endswith("/object")}
 
     def etcd_leader(self) -> int:
         """The machine whose etcd leads."""

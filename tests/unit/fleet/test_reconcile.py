@@ -185,8 +185,8 @@ def test_absent_machines_are_in_doubt_after_start_and_after_an_outage():
     contact.failed(100)
     contact.failed(150)
     contact.succeeded(160)
-    assert not contact.absent_means_gone(189)
-    assert contact.absent_means_gone(190)
+    assert not contact.absent_means_gone(219)
+    assert contact.absent_means_gone(220)
 
 
 def test_a_short_ttl_bears_a_longer_part_of_it_as_outage():
@@ -196,8 +196,8 @@ def test_a_short_ttl_bears_a_longer_part_of_it_as_outage():
     assert contact.absent_means_gone(42.4)
     contact.failed(50)
     contact.succeeded(52.5)
-    assert not contact.absent_means_gone(57.4)
-    assert contact.absent_means_gone(57.5)
+    assert not contact.absent_means_gone(59.9)
+    assert contact.absent_means_gone(60)
 
 
 def test_who_misses_its_own_key_declares_nobody_lost():
