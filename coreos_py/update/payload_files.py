@@ -18,7 +18,7 @@ from coreos_py.base.errors import ConfigError, CoreosError, UsageError
 from coreos_py.omaha.codes import ErrorCode
 from coreos_py.update.payload import delta, writer
 from coreos_py.update.payload import manifest as head
-from coreos_py.update.payload.apply import apply
+from coreos_py.update.payload.apply import apply, extent_end
 from coreos_py.update.payload.errors import PayloadError
 from coreos_py.update.payload.manifest import BLOCK_SIZE, FileKind, Info, Manifest
 from coreos_py.update.payload.reader import SignatureCheck, Verified, Verifier
@@ -285,8 +285,6 @@ def rehearse(path: str, verified: Verified, *, old_image: str = "") -> None:
 
 def head_end(manifest: Manifest) -> int:
     """How large the partition has to be while operations run."""
-    from coreos_py.update.payload.apply import extent_end
-
     return max((extent_end(op, manifest.block_size) for op in manifest.operations), default=0)
 
 

@@ -96,10 +96,6 @@ class Slots:
         """The running slot is up: boot it from now on."""
         self._mark(self.current, tries=0, successful=True, first=True)
 
-    def mark_first(self, slot: Slot) -> None:
-        """Boot this slot next, with the bits it has."""
-        self._mark(slot, first=True)
-
     def _mark(
         self,
         slot: Slot,

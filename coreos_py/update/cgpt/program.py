@@ -6,7 +6,7 @@ import sys
 
 from coreos_py.cli.grammar import NO_ARGUMENT, PFLAG, UNDEFINED
 from coreos_py.cli.program import Command, Program
-from coreos_py.cli.settings import BOOL, STRING, STRINGS, Kind, Setting, parse_uint
+from coreos_py.cli.settings import BOOL, STRING, Kind, Setting, parse_uint
 from coreos_py.update import gpt
 from coreos_py.update.cgpt import types
 
@@ -167,10 +167,7 @@ COMMANDS = (
         f"{_COMMANDS}:resize",
         args="PARTITION",
         help="let a partition grow into the free space behind it",
-        settings=(
-            Setting("m", NUMBER, "2097152", help="do nothing for less", metavar="BYTES"),
-            Setting("d", STRINGS, hidden=True),
-        ),
+        settings=(Setting("m", NUMBER, "2097152", help="do nothing for less", metavar="BYTES"),),
     ),
 )
 

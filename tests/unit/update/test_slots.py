@@ -44,8 +44,6 @@ def test_the_life_of_an_update(tmp_path):
     slots = Slots(path, 4)  # it was booted
     slots.mark_good()
     assert bits(path) == {3: (1, 0, 1), 4: (2, 0, 1)}
-    slots.mark_first(slots.other)
-    assert bits(path) == {3: (2, 0, 1), 4: (1, 0, 1)}
 
 
 def test_nothing_is_written_when_nothing_changes(tmp_path):
