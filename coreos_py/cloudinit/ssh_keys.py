@@ -153,25 +153,18 @@ class KeySets:
         """What ssh-keygen says about the keys; KeysError when it does not take them."""
         import subprocess
 
-        path = os.path.join(self._directory, f".{os.getpid()}.new")
-        self._replace(path, data)
         try:
             done = subprocess.run(
-                ["ssh-keygen", "-l", "-f", path],
-                capture_output=True,
-                check=False,
-                text=True,
-                errors="replace",
-                stdin=subprocess.DEVNULL,
+                ["ssh-keygen", "-l", "-f", "-"], input=data, capture_output=True, check=False
             )
         except FileNotFoundError:
             raise KeysError("ssh-keygen is not installed", exit_code=127) from None
-        finally:
-            os.unlink(path)
+        said, complaint = (
+            text.decode("utf-8", "replace").strip() for text in (done.stdout, done.stderr)
+        )
         if done.returncode != 0:
-            text = (done.stderr or done.stdout).replace(path, "the keys").strip()
-            raise KeysError(text, exit_code=done.returncode & 0xFF)
-        return done.stdout.rstrip("\n")
+            raise KeysError(complaint or said, exit_code=done.returncode & 0xFF)
+        return said
 
     def _replace(self, path: str, data: bytes) -> None:
         """A file of the user's own, swapped in whole; one that is the same already is left."""
