@@ -113,11 +113,13 @@ class Driver:
 
     def _advance(self) -> None:
         node = self.node
-        if (self._proposals or self._conf_proposals) and node.leader:
+        proposed = bool(self._proposals or self._conf_proposals) and bool(node.leader)
+        if proposed:
             self._hand_over()
-        messages = node.early_messages()
-        if messages:
-            self._machine.send(messages)
+        if proposed or self._out is not None or node.role != Role.LEADER:
+            messages = node.early_messages()
+            if messages:
+                self._machine.send(messages)
         while self._out is None and node.has_ready():
             self._begin(node.ready())
         self._machine.turn_done()

@@ -22,6 +22,7 @@ from coreos_py.etcd.rafthttp_codec import (
 from coreos_py.etcd.reads import CAPABILITY, CAPABILITY_HEADER
 from coreos_py.http.client import TransportError
 from coreos_py.http.url import parse_endpoint
+from coreos_py.raft.types import MsgType
 
 if TYPE_CHECKING:
     from coreos_py.etcd.peer import PeerStatus, URLPicker
@@ -34,6 +35,7 @@ READ_TIMEOUT_S = 5.0
 HEARTBEAT_INTERVAL_S = READ_TIMEOUT_S / 3
 RETRY_S = 0.1
 BACKLOG_BYTES_MAX = 64 << 20
+HOLD_S = 0.005
 
 INCOMPATIBLE = "incompatible version"
 CLUSTER_MISMATCH = "cluster ID mismatch"
@@ -59,12 +61,20 @@ class StreamKind(StrEnum):
 
 
 class StreamWriter:
-    """One stream that a peer has dialled."""
+    """One stream that a peer has dialled.
+
+    A follower answers every commit index with an append that repeats what the leader knows. Such
+    an answer waits a moment for the next message: to send it, and for the leader to wake up for
+    it, would cost as much as one that says something.
+    """
 
     def __init__(self, kind: StreamKind, pending: Pending) -> None:
         self.kind = kind
         self._pending = pending
         self._encoder = MessageEncoder() if kind is StreamKind.MESSAGE else MsgAppEncoder()
+        self._held = b""
+        self._flushing = False
+        self._acknowledged = (0, 0)
 
     @property
     def is_open(self) -> bool:
@@ -76,8 +86,30 @@ class StreamWriter:
         if self._pending.buffered > BACKLOG_BYTES_MAX:
             return 0
         data = self._encoder.encode(message)
-        self._pending.write(data)
+        if message.type == MsgType.APP_RESP and self._is_known(message):
+            self._held += data
+            if not self._flushing:
+                self._flushing = True
+                asyncio.get_running_loop().call_later(HOLD_S, self._flush)
+        elif self._held:
+            held, self._held = self._held, b""
+            self._pending.write(held + data)
+        else:
+            self._pending.write(data)
         return len(data)
+
+    def _is_known(self, message: Message) -> bool:
+        """Whether an answer to an append has been given already."""
+        answer = (message.term, message.index)
+        if message.reject or answer > self._acknowledged:
+            self._acknowledged = (message.term, 0) if message.reject else answer
+            return False
+        return True
+
+    def _flush(self) -> None:
+        self._flushing = False
+        held, self._held = self._held, b""
+        self._pending.write(held)
 
     def heartbeat(self) -> None:
         """Show the peer that the stream is alive."""

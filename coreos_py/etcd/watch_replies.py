@@ -45,10 +45,11 @@ class WatchReply(Pending):
         self._answer(event.to_line())
 
     def _answer(self, line: bytes) -> None:
-        self.write(line)
-        if not self._stream:
+        if self._stream:
+            self.write(line)
+        else:
             self._watcher.remove()
-            self.end()
+            self.end(line)
 
     def tell(self, line: bytes) -> None:
         """Say how far the store has come: an answer like any other."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from coreos_py.base.tls import ContextSource
 
 _HIGH_WATER = 1 << 18
+# As for the server: a stream of small messages would otherwise map and unmap 256 KiB for each.
+_READ_MAX = 64 << 10
 
 
 class AsyncHTTPClient:
@@ -214,6 +216,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_MAX
         if not self.endpoint.socket_path:
             tune(transport.get_extra_info("socket"))
 
