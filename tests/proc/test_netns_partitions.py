@@ -30,7 +30,7 @@ pytestmark = [
 SIZE = 3
 FLAGS = ["--heartbeat-interval=50", "--election-timeout=300", "--snapshot-count=500"]
 KNOWN_MIN = 200
-LASTS_S = 2.0  # of a fault, once what must happen has happened
+LASTS_S = 1.0  # of a fault, once what must happen has happened
 
 
 class Place(NamedTuple):

@@ -103,6 +103,8 @@ class _Ports:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as sock:
+        # As servers do: what is left of connections of before is no hindrance.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("", port))
         except OSError:
