@@ -12,6 +12,8 @@ from typing import Protocol
 from coreos_py.cloudinit.plan import COMMANDS
 from coreos_py.systemd import dbus_jobs
 
+_SYSTEMD_SOCKET = "/run/systemd/private"
+
 
 class Units(Protocol):
     """Where units are enabled and started. Calls block and raise CoreosError."""
@@ -51,8 +53,11 @@ class Systemd:
 
 
 def here(state_dir: str) -> Units:
-    """systemd where it runs, else a manager of our own that keeps its state in `state_dir`."""
-    if os.path.isdir("/run/systemd/system") or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS"):
+    """systemd where it runs, else a manager of our own that keeps its state in `state_dir`.
+
+    The usual sign of a running systemd is /run/systemd/system, but a run may have made that itself.
+    """
+    if os.path.exists(_SYSTEMD_SOCKET) or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS"):
         return Systemd()
     from coreos_py.cloudinit.embedded_units import Embedded
 

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 from coreos_py.base.errors import Unavailable
+from coreos_py.cloudinit import tools, units
 from coreos_py.cloudinit.embedded_units import Embedded, NoSuchUnit
 from coreos_py.cloudinit.sources import serial_port
 from coreos_py.cloudinit.sources.source import SourceError
@@ -138,21 +139,24 @@ def test_what_systemd_refuses(tmp_path):
 @needs_bus
 def test_a_bus_that_goes_away(tmp_path):
     """A job that never ends, on a bus that does."""
+    lost = []
 
     async def ask():
-        with SystemBus(tmp_path) as bus:
-            systemd = Systemd(result="")
+        systemd = Systemd(result="")
+        # The pretended systemd loses its connection too, which is not what is tested.
+        with SystemBus(tmp_path) as bus, contextlib.suppress(ConnectionError):
             async with systemd.on_bus(bus.address):
                 job = asyncio.create_task(
                     dbus_jobs.run("StartUnit", "a.service", address=bus.address)
                 )
                 await systemd.asked.wait()
                 bus.__exit__()
-                with pytest.raises(Unavailable, match="lost"):
+                with pytest.raises(Unavailable, match="lost") as caught:
                     await job
-                bus.__enter__()
+                lost.append(str(caught.value))
 
     asyncio.run(ask())
+    assert len(lost) == 1
 
 
 def test_no_bus(tmp_path):
@@ -337,3 +341,17 @@ def test_a_dry_run_from_the_archive(archive, tmp_path):
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert lines[0] == "1. set the host name to core-01"
     assert lines[-1] == "9. start etcd2.service"
+
+
+def test_which_manager_is_used(tmp_path, monkeypatch):
+    monkeypatch.delenv("DBUS_SYSTEM_BUS_ADDRESS", raising=False)
+    monkeypatch.setattr(units, "_SYSTEMD_SOCKET", str(tmp_path / "private"))
+    assert isinstance(units.here(str(tmp_path)), Embedded)
+    (tmp_path / "private").write_text("")
+    assert isinstance(units.here(str(tmp_path)), units.Systemd)
+
+
+def test_the_suites_own_helper_where_none_is_installed(monkeypatch):
+    monkeypatch.setattr(tools, "search_path", lambda: "/nonexistent")
+    with pytest.raises(tools.ToolError, match="user no-such-user-here does not exist"):
+        tools.authorize_keys("no-such-user-here", "set", ("ssh-1",))
