@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from coreos_py.base import gojson
 from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import metrics, replies, version
+from coreos_py.etcd.config import NO_PROFILES
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
 from coreos_py.raft.types import Role
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from coreos_py.etcd.server import Server
 
+PPROF = "/debug/pprof"
 HEALTH_STEP_S = 0.25
 HEALTH_STEPS = 3
 
@@ -94,6 +96,8 @@ class AdminAPI:
         """The reply to a request at a clean, decoded path."""
         route = self._routes.get(path)
         if route is None:
+            if path.startswith(PPROF) and self._server.config.pprof:
+                return replies.text_error(501, NO_PROFILES)
             return replies.not_found()
         methods, handler = route
         if methods != ANY_METHOD and request.method not in methods.split(","):

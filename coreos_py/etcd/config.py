@@ -27,11 +27,9 @@ MAX_ELECTION_MS = 50_000
 DEFAULT_SNAPSHOT_COUNT = 10_000
 CATCH_UP_ENTRIES = 5_000
 
-# Feature of a later release -> the flags that ask for it and the value that does not.
-_LATER = (
-    ("experimental-v3demo", False),
-    ("enable-pprof", False),
-)
+# What would be missed if it were passed over: the flag that asks for it, the value that does not.
+_LATER = (("experimental-v3demo", False),)
+NO_PROFILES = "there are no profiles here: they are those of a Go program, and this is none"
 
 
 class InvalidFlags(Exception):
@@ -110,6 +108,7 @@ class Config(NamedTuple):
     client_tls: TLSFiles = TLSFiles()
     peer_tls: TLSFiles = TLSFiles()
     debug: bool = False
+    pprof: bool = False
     log_package_levels: str = ""
     lines: tuple[Line, ...] = ()
 
@@ -212,6 +211,7 @@ def _build(values: Values, urls: Mapping[str, tuple[str, ...]], lines: tuple[Lin
         client_tls=_tls(values, ""),
         peer_tls=_tls(values, "peer-"),
         debug=values["debug"],
+        pprof=values["enable-pprof"],
         log_package_levels=values["log-package-levels"],
         lines=lines,
     )
@@ -269,6 +269,8 @@ def _ignored_lines(values: Values) -> Iterator[Line]:
     for name in IGNORED_NAMES:
         if values.given(name):
             yield Line("W", "flags", f'flag "-{name}" is no longer supported - ignoring.')
+    if values["enable-pprof"]:
+        yield Line("W", "etcdmain", f"/debug/pprof answers 501: {NO_PROFILES}")
 
 
 def _check_bootstrap(values: Values) -> None:

@@ -295,7 +295,9 @@ TABLE: tuple[Setting, ...] = (
     ),
     _flag("experimental-gRPC-addr", STRING, "127.0.0.1:2378", EXPERIMENTAL, help="v3 preview only"),
     _flag("experimental-auto-compaction-retention", INT, "0", EXPERIMENTAL, help="v3 preview only"),
-    _flag("enable-pprof", BOOL, "", PROFILING, help="profiles of a Go program over HTTP; refused"),
+    _flag(
+        "enable-pprof", BOOL, "", PROFILING, help="accepted; /debug/pprof says that there are none"
+    ),
     _old("addr", IP_PORT, "advertise-client-urls"),
     _old("bind-addr", IP_PORT, "listen-client-urls"),
     _old("peer-addr", IP_PORT, "initial-advertise-peer-urls"),

@@ -51,7 +51,6 @@ COMMAND_LINES = [
         1,
         "C | etcdmain: -experimental-v3demo=true is not available in this version",
     ),
-    (["--enable-pprof"], 1, "C | etcdmain: -enable-pprof=true is not available in this version"),
     (
         ["--name=a", "--initial-cluster=a=foo"],
         1,

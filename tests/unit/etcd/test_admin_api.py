@@ -8,13 +8,22 @@ from typing import Any, cast
 import pytest
 
 from coreos_py.etcd.admin_api import AdminAPI
+from coreos_py.etcd.config import Config
 from coreos_py.http.message import Request, Response
 
 
-def answer(method: str, path: str, body: bytes) -> Response:
+class Member:
+    """Of a server only what it was started with."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+
+def answer(method: str, path: str, body: bytes = b"", *, config: Config | None = None) -> Response:
     request = Request(method, path.encode(), {}, 1)
     request.body = body
-    reply = AdminAPI(cast(Any, None)).handle(request, path, extra=b"")
+    member = cast(Any, Member(config or Config()))
+    reply = AdminAPI(member).handle(request, path, extra=b"")
     assert isinstance(reply, Response)
     return reply
 
@@ -39,6 +48,13 @@ def test_log_level(body: bytes, status: int, said: bytes) -> None:
     finally:
         root.setLevel(before)
     assert (reply.status, reply.body) == (status, said)
+
+
+@pytest.mark.parametrize("path", ["/debug/pprof", "/debug/pprof/heap", "/debug/pprof/profile"])
+def test_profiles(path: str) -> None:
+    assert answer("GET", path).status == 404
+    reply = answer("GET", path, config=Config(pprof=True))
+    assert (reply.status, reply.body.count(b"\n")) == (501, 1)
 
 
 def test_log_level_takes_put_only() -> None:

@@ -135,7 +135,6 @@ def test_bad_environment_names_the_variable():
 
 LATER = [
     "-experimental-v3demo",
-    "-enable-pprof",
 ]
 
 
@@ -143,6 +142,14 @@ LATER = [
 def test_features_of_later_releases_are_refused(word):
     with pytest.raises(ConfigError, match="is not available in this version"):
         parse(word)
+
+
+def test_profiles_are_missed_by_nobody_who_only_asked_for_them():
+    got = parse("-enable-pprof")
+    assert got.pprof
+    (line,) = [line for line in got.lines if "pprof" in line.text]
+    assert (line.level, line.package) == ("W", "etcdmain")
+    assert not parse().pprof
 
 
 def test_old_addresses():
