@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from coreos_py.fleet.cmd_fleetctl import main
+from coreos_py.fleet.registry import Registry
 from tests.support import transcript
 from tests.support.live_fleet import LiveFleet
 from tests.support.procs import eventually
@@ -52,7 +53,7 @@ def test_session(path, rewrite, tmp_path, monkeypatch):
                 return ""
             if command.name == "settle":
                 wanted = int(command.bare[0])
-                eventually(lambda: _active(fleet) == wanted)
+                eventually(lambda: _active(fleet) == (wanted, wanted))
                 return ""
             if command.name == "down":
                 for api in fleet.apis:
@@ -80,7 +81,10 @@ def test_ways_to_ask_for_help(words, heading, problem):
 
 
 def _active(fleet):
-    return sum(len(manager.running) for manager in fleet.managers.values())
+    """How many units run, and how many are said to."""
+    states = fleet.do(Registry(fleet.etcd).states()).values()
+    running = sum(len(manager.running) for manager in fleet.managers.values())
+    return running, sum(state.active == "active" for state in states)
 
 
 def _run(lines, url):
