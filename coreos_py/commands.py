@@ -41,6 +41,7 @@ _LATER = "coreos_py.cli.later:main"
 _CGPT = "coreos_py.update.cmd_cgpt:main"
 _UPDATE_ENGINE = "coreos_py.update.cmd_update_engine:main"
 _UPDATE_CLIENT = "coreos_py.update.cmd_update_engine_client:main"
+_UPDATE_STUB = "coreos_py.update.cmd_stub:main"
 _ROOTDEV = "coreos_py.update.cmd_rootdev:main"
 _SETGOODROOT = "coreos_py.update.cmd_setgoodroot:main"
 _POSTINST = "coreos_py.update.cmd_postinst:main"
@@ -72,6 +73,7 @@ ROWS = (
     ),
     Row("etcd-discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="how new clusters meet"),
     Row("discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="same as etcd-discovery"),
+    Row("update_engine_stub", _UPDATE_STUB, CLI, "update_engine_stub(8)", help="only checks in"),
     Row("cgpt", _CGPT, CLI, "cgpt(8)", help="partition tables and slots"),
     Row("rootdev", _ROOTDEV, CLI, "rootdev(8)", help="the device that a path is on"),
     Row("coreos-setgoodroot", _SETGOODROOT, CLI, "coreos-setgoodroot(8)", help="mark a good slot"),

@@ -13,6 +13,7 @@ from coreos_py.omaha import xml
 from coreos_py.omaha.codes import EventResult, EventType
 
 UPDATER = "update_engine-0.4.10"
+STUB = "CoreOSUpdateEngine-0.1.0.0"
 APP_ID = "{e96281a6-d1af-4bde-9a0a-97b76e56dc57}"
 ON_DEMAND = "ondemandupdate"
 SCHEDULED = "scheduler"
@@ -75,6 +76,30 @@ def report(client: Client, event: Event, *, on_demand: bool) -> bytes:
     code = f' errorcode="{event.error_code}"' if event.result != EventResult.SUCCESS else ""
     line = f'<event eventtype="{event.type:d}" eventresult="{event.result:d}"{code}></event>'
     return _document(client, (line,), on_demand=on_demand)
+
+
+def check_in(client: Client) -> bytes:
+    """What a machine without slots says: only that it is up (update_engine_stub's shell script)."""
+    pairs = (
+        ("appid", client.app_id),
+        ("oem", client.oem),
+        ("version", client.version),
+        ("track", client.track),
+        ("bootid", client.boot_id),
+        ("machineid", client.machine_id),
+        ("lang", "en-US"),
+        ("hardware_class", ""),
+        ("delta_okay", "false"),
+    )
+    app = "".join(f'{name}="{_encode(text)}" ' for name, text in pairs)
+    event = '<event eventtype="3" eventresult="2" previousversion=""></event>'
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<request protocol="3.0" version="{STUB}" updaterversion="{STUB}"'
+        ' installsource="scheduler" ismachine="1">\n'
+        f'<os version="Chateau" platform="CoreOS" sp="{_encode(client.version)}"></os>\n'
+        f"<app {app} >\n{event}\n</app>\n</request>"
+    ).encode("utf-8", "replace")
 
 
 def _document(client: Client, lines: tuple[str, ...], *, on_demand: bool) -> bytes:

@@ -28,6 +28,8 @@ COMMANDS = {
     "media-configvirtfs.mount": "coreos-cloudinit",
     "system-cloudinit@.service": "coreos-cloudinit",
     "system-config.target": "coreos-cloudinit",
+    "update-engine-stub.service": "update_engine_stub",
+    "update-engine-stub.timer": "update_engine_stub",
     "update-engine.service": "update_engine",
     "user-cloudinit-proc-cmdline.service": "coreos-cloudinit",
     "user-cloudinit@.path": "coreos-cloudinit",

@@ -35,6 +35,7 @@ FORBIDDEN = {
     "yaml",
 }
 
+DISABLED = imports.ROOT / "tests" / "data" / "update" / "disabled"
 NOWHERE = "http://127.0.0.1:1"
 WAYS = {
     "etcdctl get": ["etcdctl", "--no-sync", "--endpoints", NOWHERE, "get", "k"],
@@ -57,6 +58,7 @@ WAYS = {
     "coreos-setgoodroot": ["coreos-setgoodroot", "/dev/null"],
     "coreos-postinst": ["coreos-postinst", "/dev/null"],
     "update_engine_client": ["update_engine_client"],
+    "update_engine_stub": ["update_engine_stub", "-root", str(DISABLED)],
     "ignition": ["ignition", "--platform=metal", "--stage=kargs"],
     "ignition-validate": ["ignition-validate", "/dev/null"],
 }
@@ -66,6 +68,7 @@ ALLOWED = {
     "cgpt": {"typing"},
     "rootdev": {"typing"},
     "coreos-setgoodroot": {"typing"},
+    "update_engine_stub": FORBIDDEN - {"click", "httpx", "yaml"},  # posts on asyncio
     "update_engine_client": FORBIDDEN - {"click", "httpx", "yaml"},  # speaks D-Bus on asyncio
     "ignition": FORBIDDEN - {"click", "httpx", "yaml"},  # fetches on asyncio
     "ignition-validate": {"typing", "urllib"},

@@ -56,6 +56,7 @@ def test_systemd_understands_them(tmp_path):
         "fleetd",
         "locksmithd",
         "update_engine",
+        "update_engine_stub",
         "flanneld",
         "coreos-cloudinit",
     ):
