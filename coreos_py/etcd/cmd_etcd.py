@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from coreos_py.base import golog
 from coreos_py.base.errors import CoreosError
@@ -14,7 +15,7 @@ from coreos_py.cli.settings import Values
 from coreos_py.etcd import config as settings
 from coreos_py.etcd import daemon, discovery, version
 from coreos_py.etcd.admin_api import parse_level
-from coreos_py.etcd.config import Config, InvalidFlags, VersionAsked
+from coreos_py.etcd.config import Config, InvalidFlags, Line, VersionAsked
 from coreos_py.etcd.discovery import JoinFailed
 from coreos_py.etcd.settings import DEFAULT_PEER_URLS, TABLE
 
@@ -27,6 +28,9 @@ USAGE = """usage: etcd [flags]
        etcd -h | --help
        show the help information about etcd
 """
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LEVELS = {
     "C": logging.CRITICAL,
@@ -53,7 +57,7 @@ def main(argv: list[str]) -> int:
     """Run one member in the foreground."""
     _setup_logging()
     try:
-        config = settings.parse(argv[1:], os.environ)
+        config = settings.parse(argv[1:], os.environ, tell=_tell)
     except FlagError as error:
         return _flag_error(error)
     except VersionAsked:
@@ -67,9 +71,13 @@ def main(argv: list[str]) -> int:
         log.critical("%s", error)
         return 1
     _set_levels(config)
-    for line in config.lines:
-        logging.getLogger(line.package).log(_LEVELS[line.level], "%s", line.text)
+    _tell(config.lines)
     return _run(config)
+
+
+def _tell(lines: Iterable[Line]) -> None:
+    for line in lines:
+        logging.getLogger(line.package).log(_LEVELS[line.level], "%s", line.text)
 
 
 def _run(config: Config) -> int:

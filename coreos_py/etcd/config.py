@@ -21,7 +21,7 @@ from coreos_py.etcd.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MAX_ELECTION_MS = 50_000
 DEFAULT_SNAPSHOT_COUNT = 10_000
@@ -148,8 +148,16 @@ class Config(NamedTuple):
         return 1.0 + self.election_ticks * self.heartbeat_ms / 5000
 
 
-def parse(words: Sequence[str], env: Mapping[str, str]) -> Config:
-    """The configuration; grammar.FlagError, InvalidFlags, ConfigError or VersionAsked otherwise."""
+def parse(
+    words: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    tell: Callable[[Sequence[Line]], None] | None = None,
+) -> Config:
+    """The configuration; grammar.FlagError, InvalidFlags, ConfigError or VersionAsked otherwise.
+
+    `tell` gets what is to be said of flags and variables even if they are then refused.
+    """
     parsed = grammar.parse(TABLE, words, dialect=grammar.GO)
     if parsed.args:
         raise InvalidFlags(f"'{parsed.args[0]}' is not a valid flag")
@@ -157,6 +165,9 @@ def parse(words: Sequence[str], env: Mapping[str, str]) -> Config:
         raise VersionAsked
     values = resolve(TABLE, flags=parsed.flags, env=env)
     lines = tuple(_environment_lines(values, env)) + tuple(_ignored_lines(values))
+    if tell is not None:
+        tell(lines)
+        lines = ()
     _check_bootstrap(values)
     urls = _addresses(values)
     _check(values)

@@ -82,6 +82,22 @@ def test_bad_environment(tmp_path):
     assert 'invalid value "x" for ETCD_SNAPSHOT_COUNT: parse error' in done.stderr
 
 
+def test_what_flags_and_variables_are_is_told_before_they_are_refused(tmp_path):
+    """In the words and before the error, as etcd 2.3.8 does."""
+    env = {"ETCD_NAME": "x", "ETCD_FOO": "bar", "ETCD_ELECTION_TIMEOUT": "400"}
+    done = run_etcd("--name=y", "--vv", env=env, cwd=tmp_path)
+    assert done.returncode == 1
+    lines = [re.sub(r"^[\d-]+ [\d:.]+ ", "", text) for text in done.stderr.splitlines()]
+    assert "-election-timeout[400ms] should be" in lines.pop()
+    assert set(lines) >= {
+        "I | flags: recognized and used environment variable ETCD_ELECTION_TIMEOUT=400",
+        "I | flags: recognized environment variable ETCD_NAME, but unused: "
+        "shadowed by corresponding flag ",
+        "W | flags: unrecognized environment variable ETCD_FOO=bar",
+        'W | flags: flag "-vv" is no longer supported - ignoring.',
+    }
+
+
 LOCAL = ["--listen-peer-urls=http://127.0.0.1:0", "--listen-client-urls=http://127.0.0.1:0"]
 BOOTSTRAPS = [
     (
