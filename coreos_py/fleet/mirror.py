@@ -2,7 +2,8 @@
 
 What a pass that an event brought about works from: reading five hundred units again for every one
 that changes is what fleet 1.0.0 is slow for. The mirror counts only while `is_live`; periodic
-passes read everything anew, correct it, and so find out a stream of events that has gone silent.
+passes read everything anew, correct it, and so find out a stream of events that has gone silent,
+as one of etcd 2.3 does that once had a hundred events to send at a time.
 Pure: the registry reads and watches.
 """
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
     from coreos_py.etcdclient.model import Node, Result
 
-# A stream that so many readings running were ahead of is not believed any more.
-_DOUBTS_MAX = 3
+# An event that is known of and has not come after so long never will.
+_LATE_S = 2.0
 _REMOVALS = ("delete", "expire", "compareAndDelete")
 
 
@@ -48,37 +49,47 @@ class JobMirror:
         self.index = 0
         self._read_index = 0
         self.is_live = False
-        self._doubts = 0
+        self._seen = 0  # the index of the last event
+        self._awaited = 0  # of one that must come
+        self._awaited_since_s = 0.0
 
-    def read(self, directory: Node | None, *, index: int) -> Mapping[str, Job]:
+    def read(self, directory: Node | None, *, index: int, now_s: float) -> Mapping[str, Job]:
         """Take a full reading made at `index` over, unless events have gone further.
 
         Return the newer of the two, by name.
         """
-        found = _jobs(directory)
+        self.expect(_newest(directory), now_s)
         if self.is_live and index < self.index:
             return dict(self.jobs)
-        is_behind = self.is_live and found != self.jobs
-        self._doubts = self._doubts + 1 if is_behind else 0
-        self.jobs, self.index, self._read_index = found, index, index
-        if self._doubts >= _DOUBTS_MAX:
-            self.stop()
-        return dict(found)
+        self.jobs, self.index, self._read_index = _jobs(directory), index, index
+        return dict(self.jobs)
+
+    def expect(self, index: int, now_s: float) -> None:
+        """Note a change of which an event must come, if it has not."""
+        if self.is_live and index > self._seen and not self._awaited:
+            self._awaited, self._awaited_since_s = index, now_s
+
+    def is_silent(self, now_s: float) -> bool:
+        """Tell whether an event that must have come has not."""
+        return bool(self._awaited) and now_s >= self._awaited_since_s + _LATE_S
 
     def start(self, *, index: int) -> bool:
         """Begin to believe: a stream began at `index`. False when the last reading is older."""
         self.is_live = self.index >= index
-        self._doubts = 0
+        self._seen, self._awaited = index, 0
         return self.is_live
 
     def stop(self) -> None:
         """There are no events any more; the next reading may be of a member that lags behind."""
         self.is_live = False
-        self.index = 0
+        self.index = self._awaited = 0
 
     def apply(self, event: Result) -> None:
         """Take one event over; one from before the last reading changes nothing."""
         node = event.node
+        self._seen = max(self._seen, node.modified_index)
+        if self._seen >= self._awaited:
+            self._awaited = 0
         # Several events may share an index: etcd 3 tells every key that one deletion removes.
         if node.modified_index <= self._read_index:
             return
@@ -121,3 +132,8 @@ def _jobs(directory: Node | None) -> dict[str, Job]:
         return {}
     found = {node.key[node.key.rfind("/") + 1 :]: job_of(node) for node in directory.nodes}
     return {name: job for name, job in found.items() if job != _EMPTY}
+
+
+def _newest(directory: Node | None) -> int:
+    nodes = () if directory is None else directory.nodes
+    return max((leaf.modified_index for node in nodes for leaf in node.nodes), default=0)

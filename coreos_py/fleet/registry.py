@@ -155,9 +155,9 @@ class Registry:
             if err.code != KEY_NOT_FOUND:
                 raise
             self._read_s = started_s
-            return self.jobs.read(None, index=err.index)
+            return self.jobs.read(None, index=err.index, now_s=started_s)
         self._read_s = started_s
-        return self.jobs.read(result.node, index=result.etcd_index)
+        return self.jobs.read(result.node, index=result.etcd_index, now_s=started_s)
 
     async def _mirrored(self) -> Mapping[str, Job] | None:
         """Return the jobs as events tell, None when these do not come or lag behind."""
@@ -168,6 +168,7 @@ class Registry:
             if self.jobs.index >= self._written:
                 return dict(self.jobs.jobs)
             await asyncio.sleep(_CATCH_UP_S)
+        self.jobs.expect(self._written, now())
         return None
 
     async def unit(self, name: str) -> Unit | None:

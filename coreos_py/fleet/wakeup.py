@@ -18,6 +18,7 @@ from coreos_py.fleet.registry import CORDON_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from coreos_py.etcdclient.keys import AsyncEvents
     from coreos_py.etcdclient.model import Result
     from coreos_py.fleet.registry import Registry
 
@@ -29,6 +30,7 @@ _QUIET_S = 0.02
 _GATHER_MIN_S = 0.1
 _GATHER_MAX_S = 0.6
 _RETRY_S = 1.0
+_LISTEN_S = 1.0
 _GONE = ("delete", "expire", "compareAndDelete")
 _JOB_KEYS = ("target", "target-state", "object")
 
@@ -87,16 +89,34 @@ async def _follow_jobs(registry: Registry, wakeups: list[Wakeup]) -> None:
             await asyncio.sleep(_RETRY_S)  # read from a member that lags behind
             await registry.read_jobs()
         _wake(wakeups)
-        while events := await stream.next():
-            for event in events:
-                registry.jobs.apply(event)
-            if not registry.jobs.is_live:
+        await _take_over(registry, stream, wakeups)
+    finally:
+        stream.close()
+
+
+async def _take_over(registry: Registry, stream: AsyncEvents, wakeups: list[Wakeup]) -> None:
+    """Bring events into the mirror until there are no more, or some do not come."""
+    now = asyncio.get_running_loop().time
+    coming = asyncio.create_task(stream.next())
+    try:
+        while True:
+            await asyncio.wait([coming], timeout=_LISTEN_S)
+            if registry.jobs.is_silent(now()):
                 log.warning("etcd watcher %s misses events", registry.key("job"))
                 return
+            if not coming.done():
+                continue
+            events = coming.result()
+            if not events:
+                return
+            coming = asyncio.create_task(stream.next())
+            for event in events:
+                registry.jobs.apply(event)
             if any(map(_concerns_job, events)):
                 _wake(wakeups)
     finally:
-        stream.close()
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 async def watch_machines(registry: Registry, wakeups: Iterable[Wakeup]) -> None:

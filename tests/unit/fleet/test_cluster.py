@@ -21,6 +21,7 @@ from coreos_py.fleet.model import Lease, MachineObject
 from coreos_py.fleet.publisher import Publisher
 from coreos_py.fleet.registry import Registry
 from coreos_py.fleet.wakeup import Wakeup, watch_jobs, watch_machines
+from tests.support.embedded import eventually_true
 from tests.support.memory_etcd import MemoryEtcd
 from tests.support.memory_manager import MemoryManager
 
@@ -500,5 +501,39 @@ def test_the_engine_sweeps_up_after_machines_that_are_gone():
         await one.registry.remove_machine("m2")
         await one.engine.reconcile()
         assert list(await one.registry.states()) == [("everywhere.service", "m1")]
+
+    run(scenario)
+
+
+def test_a_stream_that_went_silent_is_opened_again(monkeypatch):
+    monkeypatch.setattr("coreos_py.fleet.mirror._LATE_S", 0.05)
+    monkeypatch.setattr("coreos_py.fleet.wakeup._LISTEN_S", 0.02)
+
+    async def scenario(etcd):
+        one = Machine(etcd, "m1")
+        streams = []
+        stream = etcd.stream
+
+        async def recorded(path, **options):
+            streams.append(await stream(path, **options))
+            return streams[-1]
+
+        etcd.stream = recorded
+        task = asyncio.ensure_future(watch_jobs(one.registry, [Wakeup()]))
+
+        async def is_followed():
+            return len(streams) == wanted and one.registry.jobs.is_live
+
+        wanted = 1
+        await eventually_true(is_followed, "the first stream is there")
+        streams[0].close()  # as etcd 2.3 does to one that is too slow
+        await create(one.registry, "a.service")
+        found = await one.registry.units(from_events=True)
+        assert [unit.name for unit in found] == ["a.service"]
+        wanted = 2
+        await eventually_true(is_followed, "the second stream is there")
+        assert "a.service" in one.registry.jobs.jobs
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     run(scenario)

@@ -37,7 +37,7 @@ def event(action, key, index, value=""):
 
 def live(**jobs):
     mirror = JobMirror(KEY)
-    mirror.read(tree(5, **jobs), index=5)
+    mirror.read(tree(5, **jobs), index=5, now_s=0.0)
     assert mirror.start(index=4)
     return mirror
 
@@ -82,29 +82,35 @@ def test_an_event_from_before_the_reading_changes_nothing():
 
 def test_a_reading_older_than_the_stream_is_not_enough_to_begin():
     mirror = JobMirror(KEY)
-    mirror.read(None, index=7)
+    mirror.read(None, index=7, now_s=0.0)
     assert not mirror.start(index=8)
     assert not mirror.is_live
-    mirror.read(None, index=8)
+    mirror.read(None, index=8, now_s=0.0)
     assert mirror.start(index=8)
 
 
 def test_the_reading_of_a_member_that_lags_behind_is_passed_over():
     mirror = live(a={"object": "o"})
     mirror.apply(event("set", f"{KEY}/a/target", 9, "m1"))
-    assert mirror.read(tree(8, a={"object": "o"}), index=8) == {"a": Job("o", "", "m1")}
+    assert mirror.read(tree(8, a={"object": "o"}), index=8, now_s=0.0) == {"a": Job("o", "", "m1")}
     mirror.stop()
-    assert mirror.read(tree(8, a={"object": "o"}), index=8) == {"a": Job("o")}
+    assert mirror.read(tree(8, a={"object": "o"}), index=8, now_s=0.0) == {"a": Job("o")}
 
 
 def test_a_silent_stream_is_found_out():
     mirror = live(a={"object": "o"})
-    for index in (10, 11):
-        mirror.read(tree(index, a={"object": str(index)}), index=index)
-        assert mirror.is_live
-    mirror.read(tree(11, a={"object": "11"}), index=11)  # no news: no reason to doubt
-    for index in (12, 13):
-        mirror.read(tree(index, a={"object": str(index)}), index=index)
-        assert mirror.is_live
-    mirror.read(tree(14, a={"object": "14"}), index=14)
-    assert not mirror.is_live
+    mirror.read(tree(10, a={"object": "p"}), index=10, now_s=100)
+    mirror.read(tree(11, a={"object": "q"}), index=12, now_s=101)
+    assert not mirror.is_silent(101.9)
+    assert mirror.is_silent(102)
+    mirror.apply(event("set", f"{KEY}/a/object", 10, "p"))  # late, but it comes
+    assert not mirror.is_silent(102)
+    mirror.read(tree(11, a={"object": "q"}), index=13, now_s=103)
+    mirror.apply(event("set", f"{KEY}/a/object", 11, "q"))
+    mirror.read(tree(11, a={"object": "q"}), index=14, now_s=104)
+    assert not mirror.is_silent(1000)
+    # A write of one's own must come back.
+    mirror.expect(15, 1000)
+    assert mirror.is_silent(1002)
+    mirror.stop()
+    assert not mirror.is_silent(1002)
