@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import ssl
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,15 @@ import pytest
 from coreos_py.etcd import pb
 from coreos_py.raft.types import ConfChange, ConfChangeType
 from tests.support.certs import make_certs
-from tests.support.procs import EtcdCluster, EtcdProcess, eventually, free_ports, http_request
+from tests.support.procs import (
+    EtcdCluster,
+    EtcdProcess,
+    command,
+    environment,
+    eventually,
+    free_ports,
+    http_request,
+)
 from tests.support.proxy import Piece, Proxy
 
 pytestmark = pytest.mark.proc
@@ -202,6 +212,51 @@ def test_a_member_that_lost_its_disk_is_not_let_in_again(tmp_path):
         member.start()
         assert member.wait() == 1
         assert "has already been bootstrapped" in member.log_text()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="there is no ::1 here")
+def test_members_and_clients_over_ipv6(tmp_path):
+    ports = free_ports(4)
+    urls = ",".join(f"m{i}=http://[::1]:{ports[i]}" for i in (0, 1))
+    members = [
+        EtcdProcess(
+            f"m{i}",
+            tmp_path,
+            client_port=ports[2 + i],
+            peer_port=ports[i],
+            initial_cluster=urls,
+            host="[::1]",
+            flags=FAST,
+        )
+        for i in (0, 1)
+    ]
+    try:
+        for member in members:
+            member.start()
+        members[0].wait_ready()
+        members[0].write("/k", "v")
+        eventually(lambda: members[1].value("/k") == "v", logs=members)
+        done = subprocess.run(
+            [*command("etcdctl"), "--endpoints", members[1].client_url, "get", "/k"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "v\n", "")
+    finally:
+        for member in members:
+            member.close()
 
 
 def test_tls_with_client_certificates(tmp_path):
