@@ -59,7 +59,7 @@ until [ "$(fleetctl list-units --no-legend -fields=unit,sub | grep -c running)" 
 fleetctl list-units -fields=unit,active,sub
 
 step "what operators do later"
-until fleetctl journal app@1 | grep -m 1 -o "app 1: hello from.*"; do sleep 1; done
+until fleetctl journal --lines 1 app@1 | grep -o "app 1: hello from.*"; do sleep 1; done
 fleetctl ssh app@2 cat /etc/motd
 machine=$(fleetctl list-machines --no-legend --full --fields=machine | tail -n 1)
 fleetctl ssh "$machine" "sudo locksmithctl set-max 2 && locksmithctl status"

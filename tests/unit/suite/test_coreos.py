@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -98,6 +99,39 @@ def test_unreadable_places(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run("units", "--install", str(tmp_path / "file")) == 1
     assert "no such directory" in capsys.readouterr().err
+
+
+def test_install_brings_units_along(tmp_path, capsys, monkeypatch):
+    bin_dir, units, archive = (tmp_path / name for name in ("bin", "units", "coreos.pyz"))
+    bin_dir.mkdir()
+    units.mkdir()
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("coreos_py/multicall.py", "")
+    monkeypatch.setattr(resources, "archive", lambda: str(archive))
+    monkeypatch.setattr(resources, "build_id", lambda: "0123456789ab")
+    words = ("install", str(bin_dir), "--units", str(units))
+
+    assert run(*words, "--dry-run") == 0
+    assert "etcd2.service" in capsys.readouterr().out
+    assert list(units.iterdir()) == []
+    assert run(*words, "--only", "coreos,etcd2") == 0
+    assert [path.name for path in units.iterdir()] == ["etcd2.service"]
+    assert f"\nExecStart={bin_dir}/etcd2\n" in (units / "etcd2.service").read_text()
+
+    theirs = units / "fleet.service"
+    theirs.write_text("[Service]\nExecStart=/theirs\n")
+    assert run(*words) == 1
+    assert f"coreos: left alone: {theirs}: " in capsys.readouterr().err
+    expected = {"etcd.service", "fleet.socket", "locksmithd.service", "update-engine.service"}
+    assert expected | {"user-config.target"} <= {path.name for path in units.iterdir()}
+    assert run(*words) == 1
+    assert capsys.readouterr().out == ""  # nothing is left to do
+
+    assert run(*words, "--uninstall", "--dry-run") == 0
+    assert len(list(units.iterdir())) > 1
+    assert run(*words, "--uninstall") == 0
+    assert list(bin_dir.iterdir()) == []
+    assert list(units.iterdir()) == [theirs]
 
 
 def _complete(line):

@@ -47,6 +47,40 @@ def test_the_socket_is_where_fleetctl_looks():
     assert socket["SocketMode"] == "0660"
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("system-cloudinit@.service", "--from-file=%f"),
+        ("user-cloudinit@.service", "--from-file=%f"),
+        ("user-cloudinit-proc-cmdline.service", "--from-proc-cmdline"),
+        ("user-configdrive.service", "--from-configdrive=/media/configdrive"),
+        ("user-configvirtfs.service", "--from-configdrive=/media/configvirtfs"),
+    ],
+)
+def test_what_applies_user_data(name, words):
+    parsed = _parsed(name)
+    service = parsed["Service"]
+    assert service["ExecStart"] == f"/opt/bin/coreos-cloudinit {words}"
+    assert service["Type"] == "oneshot"
+    assert service["RemainAfterExit"] == "yes"
+    assert service["TimeoutSec"] == "10min"
+    if name.startswith("user-"):
+        # A user's own units start after this target; $private_ipv4 comes from that file.
+        assert parsed["Unit"]["Before"] == "user-config.target"
+        assert "system-config.target" in work.text(name, bin_dir="/opt/bin")
+        assert service["EnvironmentFile"] == "-/etc/environment"
+    else:
+        assert parsed["Unit"]["Before"] == "system-config.target"
+
+
+def test_no_unit_of_ours_waits_for_user_data():
+    """It may start any of them, and waits until they run."""
+    for name in ("etcd", "etcd2", "fleet", "locksmithd", "update-engine", "flanneld"):
+        text = work.text(f"{name}.service", bin_dir="/opt/bin")
+        assert "config.target" not in text
+        assert "cloudinit" not in text
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_systemd_understands_them(tmp_path):
     for command in (
