@@ -75,6 +75,7 @@ prepare_machine() {
     chroot "$root" python3 /opt/coreos.pyz install /usr/bin --units /etc/systemd/system >/dev/null
     printf 'GROUP=%s\n' "${UPDATE_CHANNEL:-alpha}" | put "$root/usr/share/coreos/update.conf"
     printf '[Socket]\nSocketGroup=core\n' | put "$root/etc/systemd/system/fleet.socket.d/10-machines.conf"
+    chroot "$root" usermod -aG systemd-journal core
     policy=$(chroot "$root" update_engine --dbus_policy)
     echo "$policy" | put "$root/etc/dbus-1/system.d/com.coreos.update1.conf"
     for daemon in update-engine locksmithd; do # both are for machines, and these count as containers
