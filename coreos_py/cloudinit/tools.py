@@ -17,6 +17,7 @@ import sys
 from typing import NamedTuple
 
 import coreos_py
+from coreos_py.base.atomic import write_atomically
 from coreos_py.cloudinit.sources.source import go_reason
 
 _CHPASSWD = "/usr/sbin/chpasswd"
@@ -89,8 +90,8 @@ def set_hostname(name: str) -> None:
         return
     try:
         socket.sethostname(name)
-        with open("/etc/hostname", "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(name + "\n")
+        data = f"{name}\n".encode("utf-8", "surrogateescape")
+        write_atomically("/etc/hostname", data, mode=0o644)
     except (OSError, ValueError) as error:
         raise ToolError(f"cannot set the host name: {error}") from None
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
-from coreos_py.cloudinit.yaml import nodes, scanner
+from coreos_py.cloudinit.yaml import cursor, nodes
+from coreos_py.cloudinit.yaml.cursor import Token
 from coreos_py.cloudinit.yaml.nodes import Document, Node, YamlError
-from coreos_py.cloudinit.yaml.scanner import Scanner, Token
+from coreos_py.cloudinit.yaml.scanner import Scanner
 
 # go-yaml v1 has no limit; here the walkers that follow are recursive.
 DEPTH_MAX = 100
@@ -82,12 +83,12 @@ class _Parser:
     def document(self) -> Document:
         """The first document, up to what shows that another one begins properly."""
         token = self._tokens.peek()
-        if token.kind == scanner.STREAM_END:
+        if token.kind == cursor.STREAM_END:
             return Document(None, {})
         if token.kind in (
-            scanner.DIRECTIVE_VERSION,
-            scanner.DIRECTIVE_TAG,
-            scanner.DOCUMENT_START,
+            cursor.DIRECTIVE_VERSION,
+            cursor.DIRECTIVE_TAG,
+            cursor.DOCUMENT_START,
         ):
             self._explicit_start()
             root = self._explicit_content()
@@ -99,25 +100,25 @@ class _Parser:
     def _explicit_start(self) -> None:
         self._directives()
         token = self._tokens.peek()
-        if token.kind != scanner.DOCUMENT_START:
+        if token.kind != cursor.DOCUMENT_START:
             raise YamlError("did not find expected <document start>", line=token.line)
         self._tokens.take()
 
     def _explicit_content(self) -> Node:
         if self._tokens.peek().kind in (
-            scanner.DIRECTIVE_VERSION,
-            scanner.DIRECTIVE_TAG,
-            scanner.DOCUMENT_START,
-            scanner.DOCUMENT_END,
-            scanner.STREAM_END,
+            cursor.DIRECTIVE_VERSION,
+            cursor.DIRECTIVE_TAG,
+            cursor.DOCUMENT_START,
+            cursor.DOCUMENT_END,
+            cursor.STREAM_END,
         ):
             return _empty()
         return self._node(block=True)
 
     def _end(self) -> None:
-        while self._tokens.peek().kind == scanner.DOCUMENT_END:
+        while self._tokens.peek().kind == cursor.DOCUMENT_END:
             self._tokens.take()
-        if self._tokens.peek().kind != scanner.STREAM_END:
+        if self._tokens.peek().kind != cursor.STREAM_END:
             self._explicit_start()
 
     def _directives(self) -> None:
@@ -125,13 +126,13 @@ class _Parser:
         handles: dict[str, str] = {}
         while True:
             token = self._tokens.peek()
-            if token.kind == scanner.DIRECTIVE_VERSION:
+            if token.kind == cursor.DIRECTIVE_VERSION:
                 if has_version:
                     raise YamlError("found duplicate %YAML directive", line=token.line)
                 if (int(token.value), int(token.extra)) != (1, 1):
                     raise YamlError("found incompatible YAML document", line=token.line)
                 has_version = True
-            elif token.kind == scanner.DIRECTIVE_TAG:
+            elif token.kind == cursor.DIRECTIVE_TAG:
                 if token.value in handles:
                     raise YamlError("found duplicate %TAG directive", line=token.line)
                 handles[token.value] = token.extra
@@ -144,7 +145,7 @@ class _Parser:
 
     def _node(self, *, block: bool, indentless: bool = False) -> Node:
         token = self._tokens.peek()
-        if token.kind == scanner.ALIAS:
+        if token.kind == cursor.ALIAS:
             self._tokens.take()
             return Node(nodes.ALIAS, token.value)
         anchor, tag = self._properties()
@@ -168,9 +169,9 @@ class _Parser:
         start = self._tokens.peek()
         for _ in range(2):
             token = self._tokens.peek()
-            if token.kind == scanner.ANCHOR and anchor is None:
+            if token.kind == cursor.ANCHOR and anchor is None:
                 anchor = self._tokens.take()
-            elif token.kind == scanner.TAG and tag is None:
+            elif token.kind == cursor.TAG and tag is None:
                 tag = self._tokens.take()
             else:
                 break
@@ -188,19 +189,19 @@ class _Parser:
 
     def _content(self, token: Token, tag: str, *, block: bool, indentless: bool) -> Node | None:
         """The node that starts with this token, collections still empty; None: there is none."""
-        if token.kind == scanner.SCALAR:
+        if token.kind == cursor.SCALAR:
             self._tokens.take()
             is_plain = tag == "!" or (not tag and token.is_plain)
             return Node(nodes.SCALAR, token.value, tag=tag, is_plain=is_plain)
-        if token.kind == scanner.FLOW_SEQUENCE_START:
+        if token.kind == cursor.FLOW_SEQUENCE_START:
             return Node(nodes.SEQUENCE, tag=tag)
-        if token.kind == scanner.FLOW_MAPPING_START:
+        if token.kind == cursor.FLOW_MAPPING_START:
             return Node(nodes.MAPPING, tag=tag)
-        if block and token.kind == scanner.BLOCK_SEQUENCE_START:
+        if block and token.kind == cursor.BLOCK_SEQUENCE_START:
             return Node(nodes.SEQUENCE, tag=tag)
-        if block and token.kind == scanner.BLOCK_MAPPING_START:
+        if block and token.kind == cursor.BLOCK_MAPPING_START:
             return Node(nodes.MAPPING, tag=tag)
-        if indentless and token.kind == scanner.BLOCK_ENTRY:
+        if indentless and token.kind == cursor.BLOCK_ENTRY:
             return Node(nodes.SEQUENCE, tag=tag)
         return None
 
@@ -208,16 +209,16 @@ class _Parser:
         self._depth += 1
         if self._depth > DEPTH_MAX:
             raise YamlError(f"collections are nested deeper than {DEPTH_MAX}", line=token.line)
-        if token.kind == scanner.BLOCK_ENTRY:
+        if token.kind == cursor.BLOCK_ENTRY:
             assert indentless
             self._indentless_sequence(node)
         else:
             self._tokens.take()
             fill = {
-                scanner.BLOCK_SEQUENCE_START: self._block_sequence,
-                scanner.BLOCK_MAPPING_START: self._block_mapping,
-                scanner.FLOW_SEQUENCE_START: self._flow_sequence,
-                scanner.FLOW_MAPPING_START: self._flow_mapping,
+                cursor.BLOCK_SEQUENCE_START: self._block_sequence,
+                cursor.BLOCK_MAPPING_START: self._block_mapping,
+                cursor.FLOW_SEQUENCE_START: self._flow_sequence,
+                cursor.FLOW_MAPPING_START: self._flow_mapping,
             }[token.kind]
             fill(node, token)
         self._depth -= 1
@@ -225,34 +226,34 @@ class _Parser:
     # -- block collections
 
     def _block_sequence(self, node: Node, start: Token) -> None:
-        while (token := self._tokens.peek()).kind == scanner.BLOCK_ENTRY:
+        while (token := self._tokens.peek()).kind == cursor.BLOCK_ENTRY:
             self._tokens.take()
-            if self._tokens.peek().kind in (scanner.BLOCK_ENTRY, scanner.BLOCK_END):
+            if self._tokens.peek().kind in (cursor.BLOCK_ENTRY, cursor.BLOCK_END):
                 node.children.append(_empty())
             else:
                 node.children.append(self._node(block=True))
-        if token.kind != scanner.BLOCK_END:
+        if token.kind != cursor.BLOCK_END:
             raise YamlError("did not find expected '-' indicator", line=token.line or start.line)
         self._tokens.take()
 
     def _indentless_sequence(self, node: Node) -> None:
-        while self._tokens.peek().kind == scanner.BLOCK_ENTRY:
+        while self._tokens.peek().kind == cursor.BLOCK_ENTRY:
             self._tokens.take()
-            if self._tokens.peek().kind in (scanner.BLOCK_ENTRY, *_AFTER_BLOCK_KEY):
+            if self._tokens.peek().kind in (cursor.BLOCK_ENTRY, *_AFTER_BLOCK_KEY):
                 node.children.append(_empty())
             else:
                 node.children.append(self._node(block=True))
 
     def _block_mapping(self, node: Node, start: Token) -> None:
-        while (token := self._tokens.peek()).kind == scanner.KEY:
+        while (token := self._tokens.peek()).kind == cursor.KEY:
             self._tokens.take()
             node.children.append(self._block_part())
-            if self._tokens.peek().kind == scanner.VALUE:
+            if self._tokens.peek().kind == cursor.VALUE:
                 self._tokens.take()
                 node.children.append(self._block_part())
             else:
                 node.children.append(_empty())
-        if token.kind != scanner.BLOCK_END:
+        if token.kind != cursor.BLOCK_END:
             raise YamlError("did not find expected key", line=token.line or start.line)
         self._tokens.take()
 
@@ -264,9 +265,9 @@ class _Parser:
     # -- flow collections
 
     def _flow_sequence(self, node: Node, start: Token) -> None:
-        end = scanner.FLOW_SEQUENCE_END
+        end = cursor.FLOW_SEQUENCE_END
         while self._flow_goes_on(node, start, end=end):
-            if self._tokens.peek().kind == scanner.KEY:
+            if self._tokens.peek().kind == cursor.KEY:
                 node.children.append(self._single_pair())
             else:
                 node.children.append(self._node(block=False))
@@ -276,8 +277,8 @@ class _Parser:
         """`[a: b]`: a mapping of one pair without braces."""
         pair = Node(nodes.MAPPING)
         self._tokens.take()
-        ends = (scanner.FLOW_ENTRY, scanner.FLOW_SEQUENCE_END)
-        if self._tokens.peek().kind in (scanner.VALUE, *ends):
+        ends = (cursor.FLOW_ENTRY, cursor.FLOW_SEQUENCE_END)
+        if self._tokens.peek().kind in (cursor.VALUE, *ends):
             self._tokens.take()  # libyaml drops what ended the empty key
             pair.children.append(_empty())
         else:
@@ -286,16 +287,16 @@ class _Parser:
         return pair
 
     def _flow_mapping(self, node: Node, start: Token) -> None:
-        end = scanner.FLOW_MAPPING_END
-        ends = (scanner.FLOW_ENTRY, end)
+        end = cursor.FLOW_MAPPING_END
+        ends = (cursor.FLOW_ENTRY, end)
         while self._flow_goes_on(node, start, end=end):
-            if self._tokens.peek().kind != scanner.KEY:
+            if self._tokens.peek().kind != cursor.KEY:
                 node.children.append(self._node(block=False))
                 self._tokens.peek()
                 node.children.append(_empty())
                 continue
             self._tokens.take()
-            if self._tokens.peek().kind in (scanner.VALUE, *ends):
+            if self._tokens.peek().kind in (cursor.VALUE, *ends):
                 node.children.append(_empty())
             else:
                 node.children.append(self._node(block=False))
@@ -306,21 +307,21 @@ class _Parser:
         """True before another entry; the comma that separates it is consumed."""
         token = self._tokens.peek()
         if node.children and token.kind != end:
-            if token.kind != scanner.FLOW_ENTRY:
+            if token.kind != cursor.FLOW_ENTRY:
                 text = f"did not find expected ',' or '{end}'"
                 raise YamlError(text, line=token.line or start.line)
             self._tokens.take()
         return self._tokens.peek().kind != end
 
     def _flow_value(self, ends: tuple[str, ...]) -> Node:
-        if self._tokens.peek().kind == scanner.VALUE:
+        if self._tokens.peek().kind == cursor.VALUE:
             self._tokens.take()
             if self._tokens.peek().kind not in ends:
                 return self._node(block=False)
         return _empty()
 
 
-_AFTER_BLOCK_KEY = (scanner.KEY, scanner.VALUE, scanner.BLOCK_END)
+_AFTER_BLOCK_KEY = (cursor.KEY, cursor.VALUE, cursor.BLOCK_END)
 
 
 def _empty() -> Node:

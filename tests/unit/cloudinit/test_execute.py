@@ -386,6 +386,21 @@ def test_what_a_write_would_do(root):
     assert "Unable to parse" in files.compare(file._replace(permissions="x"), root=str(root))
 
 
+@pytest.mark.parametrize("call", ["write_all", "os.fchmod", "os.fsync", "chown", "_rename"])
+def test_a_file_is_the_old_one_or_the_new_one(root, monkeypatch, call):
+    """Whatever step the end comes at."""
+    (root / "f").write_text("old")
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"coreos_py.cloudinit.files.{call}", end)
+    with pytest.raises(KeyboardInterrupt):
+        files.write(File("/f", b"new", owner="0"), [].append, root=str(root))
+    monkeypatch.undo()
+    assert {item.name: item.read_text() for item in root.iterdir()} == {"f": "old"}
+
+
 def test_masks(root):
     path = root / "etc/u.service"
     files.mask(str(path))
