@@ -47,8 +47,13 @@ _PURE_IGNITION = (
     "jsontext schema decode report dataurl checks rules2 rules3 config merge plan diskplan text"
     " resolve convert"
 )
+_PURE_ETCD = (
+    "keys_request pb pb_files pb_raft pb_request pb_wire rafthttp_codec replies stand_alone urls"
+    " version wal_record wal_replay"
+)
 PURE = (
     "coreos_py.base.unitfile",
+    *(f"coreos_py.etcd.{name}" for name in _PURE_ETCD.split()),
     "coreos_py.raft",
     "coreos_py.store",
     "coreos_py.fleet.job",
