@@ -149,8 +149,8 @@ def install(
 
     The archive is kept under a versioned name in DIR/../lib/coreos, so that a running daemon's
     file is never replaced; the commands are links to it. Files of others are left alone. Doing it
-    again changes nothing. With --units /etc/systemd/system the systemd units come along: etcd2,
-    fleet, user-config.target and whatever else user-data and scripts expect to find.
+    again changes nothing. With --units DIR/../lib/systemd/system the systemd units come along:
+    etcd2, fleet, user-config.target and whatever else user-data and scripts expect to find.
     """
     from coreos_py.suite import install as work
     from coreos_py.suite import resources
@@ -178,6 +178,8 @@ def install(
         )
     refused = work.install(plan, archive=archive, build=resources.build_id(), say=click.echo)
     if units_dir:
+        if not dry_run:
+            os.makedirs(units_dir, exist_ok=True)
         refused += unit_files.install(
             units_dir,
             unit_names,

@@ -70,7 +70,7 @@ def install(
     """Write the units; the ones that somebody else wrote are returned and left alone."""
     refused = []
     texts = {name: text(name, bin_dir=bin_dir).encode() for name in names}
-    if not os.path.isdir(directory):
+    if not os.path.isdir(directory) and not dry_run:
         raise CoreosError(f"{directory}: no such directory")
     for name, data in texts.items():
         path = os.path.join(directory, name)

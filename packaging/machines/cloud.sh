@@ -72,7 +72,7 @@ prepare_machine() {
         put "$latest/meta_data.json"
     [ -z "$(leader_of "$1")" ] || return 0
     cp "$archive" "$root/opt/coreos.pyz"
-    chroot "$root" python3 /opt/coreos.pyz install /usr/bin --units /etc/systemd/system >/dev/null
+    chroot "$root" python3 /opt/coreos.pyz install /usr/bin --units /usr/lib/systemd/system >/dev/null
     printf 'GROUP=%s\n' "${UPDATE_CHANNEL:-alpha}" | put "$root/usr/share/coreos/update.conf"
     printf '[Socket]\nSocketGroup=core\n' | put "$root/etc/systemd/system/fleet.socket.d/10-machines.conf"
     chroot "$root" usermod -aG systemd-journal core
