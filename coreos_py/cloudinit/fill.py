@@ -89,11 +89,11 @@ def _key(decoder: Decoder, node: Node, field: Field) -> Field | None:
     with decoder.target(node) as target:
         if target.kind != nodes.SCALAR:
             return None
-        found = resolve.scalar(target)
+        value = change(target.value)
+        found = resolve.scalar(Node(nodes.SCALAR, value, tag=target.tag, is_plain=target.is_plain))
         if found.value is None:
             return None
-        text = str(found.value) if found.tag == resolve.BINARY else target.value
-        return field.field(change(text))
+        return field.field(str(found.value) if found.tag == resolve.BINARY else value)
 
 
 def _scalar(node: Node, field: Field, old: Any) -> tuple[Any, bool]:
