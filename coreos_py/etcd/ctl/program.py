@@ -8,7 +8,7 @@ from coreos_py.cli import grammar
 from coreos_py.cli.grammar import CODEGANGSTA
 from coreos_py.cli.program import Command, Program, load
 from coreos_py.cli.settings import BOOL, DURATION, INT, STRING, STRINGS, Setting, resolve
-from coreos_py.etcd.ctl.session import DEFAULT_ENDPOINTS
+from coreos_py.etcd.ctl.session import DEFAULT_ENDPOINTS, EXIT_BAD_ARGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -389,7 +389,20 @@ class Etcdctl(Program):
                 call.flags = resolve(command.settings, flags=found.flags)
                 return load(command.target)(call)
         print(f"{self.name}: {err}", file=sys.stderr, flush=True)
-        return super().on_flag_error(call, err)
+        status = super().on_flag_error(call, err)
+        lacks_words = command is not None and _takes_words(command, call, err)
+        return EXIT_BAD_ARGS if lacks_words else status
+
+
+def _takes_words(command: Command, call: Call, err: FlagError) -> bool:
+    """Whether etcdctl 2.3.8, which puts flags first, would take an argument for a flag's value.
+
+    It then lacks the argument, and ends with 1.
+    """
+    if err.reason != grammar.NO_ARGUMENT or call.args[1].startswith("-"):
+        return False
+    texts = (setting for setting in command.settings if setting.kind in (STRING, STRINGS))
+    return any(err.flag in setting.names() for setting in texts)
 
 
 def _dashed_value(command: Command, words: list[str]) -> grammar.Parsed | None:

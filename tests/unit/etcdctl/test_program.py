@@ -104,6 +104,22 @@ def test_a_synchronisation_that_takes_too_long(run):
         assert out == "cluster may be unhealthy: failed to list members\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["role", "grant", "r", "--path"], 1),
+        (["role", "grant", "r", "--read", "--path"], 1),
+        (["user", "grant", "u", "--roles"], 1),
+        (["role", "grant", "--path"], 0),
+        (["set", "/k", "v", "--ttl"], 0),
+    ],
+)
+def test_a_flag_at_the_end_lacks_its_value(run, words, status):
+    """etcdctl 2.3.8 takes an argument for the value, and lacks that; or shows its help."""
+    got, _, err = run(*words)
+    assert (got, err) == (status, f"etcdctl: flag needs an argument: {words[-1][1:]}\n")
+
+
 def test_an_empty_flag_does_not_hide_its_variable(run, monkeypatch):
     with Httpd({"/v2/keys/k": answer()}) as server:
         monkeypatch.setenv("ETCDCTL_ENDPOINTS", server.url)
