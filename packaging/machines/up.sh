@@ -30,7 +30,7 @@ set -eu
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 usage="usage: up.sh [-n COUNT] [-p ARCHIVE] [-d DISCOVERY_URL] USER-DATA
        up.sh [-n COUNT] [-p ARCHIVE] [-t AGENT_TTL] [-e PROGRAM]"
-count=${NUM_INSTANCES:-3} archive=$TOP/dist/coreos.pyz ttl=30s etcd3='' discovery=''
+count=${NUM_INSTANCES:-3} archive=$TOP/dist/coreos.pyz ttl='' etcd3='' discovery=''
 while getopts n:p:d:t:e:h option; do
     case $option in
     n) count=$OPTARG ;;
@@ -47,6 +47,9 @@ shift $((OPTIND - 1))
 $usage"
 userdata=${1:-}
 [ $# -eq 0 ] || { [ -f "$userdata" ] && [ -r "$userdata" ]; } || die "no user-data '$userdata'"
+[ -z "$userdata" ] || [ -z "$ttl$etcd3" ] || die "-t and -e are not for machines from user-data"
+[ -n "$userdata" ] || [ -z "$discovery" ] || die "-d is for machines from user-data"
+ttl=${ttl:-30s}
 need_number "$count"
 # shellcheck source=packaging/machines/cloud.sh
 . "$(dirname "$0")/cloud.sh"

@@ -123,6 +123,13 @@ test "$(systemctl is-active flanneld last | xargs)" = "inactive active"
 test "$(hostname)" = core-01
 journalctl --no-pager _EXE=/usr/bin/coreos-cloudinit
 journalctl --no-pager -u etcd2 -n 1
+mkdir -p /var/lib/coreos-vagrant && mv /tmp/vagrantfile-user-data /var/lib/coreos-vagrant/
+timeout 120 sh -c 'until test -e /etc/vagrant-was-here; do sleep 0.3; done'
+"""
+VAGRANT = """#cloud-config
+write_files:
+- path: /etc/vagrant-was-here
+  content: $public_ipv4
 """
 
 
@@ -260,11 +267,13 @@ def test_the_script_gets_its_cluster(brought_up: BroughtUp):
 
 def test_forms_that_scripts_use(brought_up: BroughtUp):
     script = "".join(
-        f"({line}) >/tmp/said 2>&1 || {{ echo '{n}:' \"$(cat /tmp/said)\"; failed=1; }}\n"
+        f"({line}) >/tmp/said 2>&1 || {{ echo '{n}:' \"$(cat /tmp/said)\"; }}\n"
         for n, line in enumerate(FORMS.splitlines())
     )
-    said = brought_up.bed.run(1, "bash", "-c", f"{script}exit 0")
-    assert said == ""
+    put = f"cat >/tmp/vagrantfile-user-data <<'EOF'\n{VAGRANT}EOF\n"
+    assert brought_up.bed.run(1, "bash", "-c", f"{put}{script}exit 0") == ""
+    written = brought_up.bed.run(1, "cat", "/etc/vagrant-was-here")
+    assert written.strip() == brought_up.bed.address(1)
 
 
 def _running(bed: Bed, number: int) -> str:

@@ -70,9 +70,20 @@ until [ -z "$(fleetctl list-units --no-legend)" ]; do sleep 1; done
 
 step "core-02 has lost its disk: out of the cluster, and in again as a new member"
 on() { ssh -q -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "core@$NET.$1" "$2"; }
+peer=http://$NET.102:2380
+leave() {
+    local members id
+    until members=$(etcdctl member list) && ! grep -qF "$peer" <<<"$members"; do
+        id=$(sed -n "\\#$peer#s/[[:].*//p" <<<"$members")
+        etcdctl member remove "$id" || sleep 1
+    done
+}
+leave
 on 102 "sudo systemctl stop etcd2 && sudo sh -c 'rm -rf /var/lib/etcd2/*'"
-etcdctl member remove "$(etcdctl member list | grep -F "http://$NET.102:2380" | cut -d: -f1)"
-etcdctl member add core-02 "http://$NET.102:2380" | grep ^ETCD_ | sed 's/.*/Environment=&/' >"$OUT/etcd.env"
+until etcdctl cluster-health; do sleep 1; done
+# An answer that came too late may stand for a member that was added all the same.
+until etcdctl member add core-02 "$peer" >"$OUT/added"; do leave; done
+sed -n 's/^ETCD_/Environment=&/p' "$OUT/added" >"$OUT/etcd.env"
 drop_in=/run/systemd/system/etcd2.service.d/30-join.conf
 (echo "[Service]"; echo "Environment=ETCD_DISCOVERY="; cat "$OUT/etcd.env") | on 102 "sudo tee $drop_in" >/dev/null
 on 102 "sudo systemctl daemon-reload && sudo systemctl restart etcd2"
