@@ -74,7 +74,7 @@ peer=http://$NET.102:2380
 leave() {
     local members id
     until members=$(etcdctl member list) && ! grep -qF "$peer" <<<"$members"; do
-        id=$(sed -n "\\#$peer#s/[[:].*//p" <<<"$members")
+        id=$(sed -n "\\#$peer#s/[^0-9a-f].*//p" <<<"$members")
         etcdctl member remove "$id" || sleep 1
     done
 }
