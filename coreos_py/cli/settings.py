@@ -254,7 +254,6 @@ class Setting:
         return kind.parse(self.default)
 
 
-
 class Values:
     """The settings of one run: `values["name"]`, and where each came from."""
 

@@ -70,9 +70,7 @@ def get(key: str, *, recursive: bool = False, sort: bool = False, quorum: bool =
     return Call("GET", f"{key_path(key)}?{flags}")
 
 
-def wait(
-    key: str, *, wait_index: int = 0, recursive: bool = False, progress_s: int = 0
-) -> Call:
+def wait(key: str, *, wait_index: int = 0, recursive: bool = False, progress_s: int = 0) -> Call:
     """Wait for the next event, or the first at or after `wait_index`.
 
     With `progress_s` our server answers after so long at the latest, and before its history moves

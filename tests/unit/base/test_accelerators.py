@@ -137,4 +137,3 @@ def test_default_cache_dir(monkeypatch, tmp_path):
 
 def test_glibc_of_this_machine():
     assert accelerators._glibc() >= (0, 0)
-

@@ -10,11 +10,7 @@ STATUS = {100: 404, 101: 412, 102: 403, 105: 412, 108: 403, 110: 401, 111: 403, 
 
 
 def test_every_code_has_a_message_and_a_status():
-    codes = {
-        value
-        for name, value in vars(errors).items()
-        if name.isupper() and type(value) is int
-    }
+    codes = {value for name, value in vars(errors).items() if name.isupper() and type(value) is int}
     assert codes == set(errors.STORE_MESSAGES)
     for code in codes:
         assert errors.StoreError(code).status == STATUS.get(code, 400)

@@ -228,8 +228,8 @@ MESSAGES = st.builds(
 
 
 PLAIN_MESSAGES = st.builds(
-    lambda *numbers, reject: Message(*numbers[:6], commit=numbers[6], reject=reject),
-    *[U64] * 7, reject=FLAG,
+    lambda numbers, commit, reject: Message(*numbers)._replace(commit=commit, reject=reject),
+    st.tuples(*[U64] * 6), U64, FLAG,
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ BAD = [
     ("127.0.0.1:1", 'parse "127.0.0.1:1": first path segment in URL cannot contain colon'),
     ("://a:1", 'parse "://a:1": missing protocol scheme'),
     ("http://a:b", 'parse "http://a:b": invalid port ":b" after host'),
-    ("http://[::1:2", 'parse "http://[::1:2": missing \']\' in host'),
+    ("http://[::1:2", "parse \"http://[::1:2\": missing ']' in host"),
     ("http://::1:2", 'URL address does not have the form "host:port": http://::1:2'),
     ("%zz", 'parse "%zz": invalid URL escape "%zz"'),
     ("http://a%4:1", 'parse "http://a%4:1": invalid URL escape "%4:"'),

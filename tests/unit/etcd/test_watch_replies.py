@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from coreos_py.http.message import Request
 from coreos_py.store.store import Store
 from tests.unit.etcd.auth.world import Client
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NOW_NS = 1_700_000_000_000_000_000
 
 
@@ -27,7 +31,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 100.0
-        self.timers = []
+        self.timers: list[tuple[float, Callable[[], None]]] = []
 
     def call_later(self, delay_s, callback):
         self.timers.append((self.now_s + delay_s, callback))
