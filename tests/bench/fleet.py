@@ -90,7 +90,10 @@ class Bed:
             (root / "opt" / program).write_bytes((Path(OTHER) / program).read_bytes())
             (root / "opt" / program).chmod(0o755)
         service = root / "etc/systemd/system/fleet.service.d/90-other.conf"
-        service.write_text("[Service]\nType=simple\nExecStart=\nExecStart=/opt/fleetd\n")
+        service.write_text(
+            "[Service]\nType=simple\nExecStart=\nExecStart=/opt/fleetd\n"
+            "Environment=FLEET_ETCD_SERVERS=http://127.0.0.1:2379\n"
+        )
         self.sh(
             number,
             "systemctl stop fleet && ln -sf /opt/fleetctl /usr/bin/fleetctl"
