@@ -74,7 +74,8 @@ def test_one_member_answers_as_recorded(tmp_path):
 
 
 def test_a_follower_answers_as_recorded(tmp_path):
-    with EtcdCluster(tmp_path, 3) as cluster:
+    # No election may come in between: it costs an answer, and no step can be repeated.
+    with EtcdCluster(tmp_path, 3, flags=["--election-timeout=3000"]) as cluster:
         follower = cluster.followers()[0]
         fresh = follower.put("/first").etcd_index
         follower.request("DELETE", "/v2/keys/first")
