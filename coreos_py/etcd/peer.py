@@ -112,27 +112,33 @@ class Pipeline:
             return False
         self._queue.append(message)
         if len(self._tasks) < POST_WORKERS:
-            task = asyncio.get_running_loop().create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(asyncio.get_running_loop().create_task(self._work()))
         return True
 
     def stop(self) -> None:
         """Give up what is on its way."""
         self._queue.clear()
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
     async def _work(self) -> None:
-        while self._queue:
-            message = self._queue.popleft()
-            start_ns = perf_counter_ns()
-            try:
-                await self._post(message)
-            except TransportError as error:
-                self._failed(message, error)
-            else:
-                self._succeeded(message, perf_counter_ns() - start_ns)
+        """Post what is queued. Who finds nothing left is gone at once: the next message needs a
+        worker, and must not take one that has looked already for it.
+        """
+        try:
+            while self._queue:
+                message = self._queue.popleft()
+                start_ns = perf_counter_ns()
+                try:
+                    await self._post(message)
+                except TransportError as error:
+                    self._failed(message, error)
+                else:
+                    self._succeeded(message, perf_counter_ns() - start_ns)
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._tasks.discard(task)
 
     def _succeeded(self, message: Message, took_ns: int) -> None:
         self._status.activate()
