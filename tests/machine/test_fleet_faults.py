@@ -21,7 +21,7 @@ from tests.support.machines import Machines, within
 
 TOP = Path(__file__).resolve().parents[2]
 MACHINES = 3
-TTL_S = 5
+TTL_S = 12  # a daemon that is killed has to be back before
 UNITS = [f"w@{number}.service" for number in range(9)]
 # For a machine five times slower than any that is fit for this.
 PATIENCE_S = 400
@@ -87,10 +87,11 @@ def let_clocks_jump(bed: Bed) -> None:
 
 
 def fleetd_is_killed(bed: Bed) -> None:
-    bed.everywhere("systemctl kill -s KILL --kill-whom=main fleet")
-    begun = time.monotonic()
-    within(PATIENCE_S, lambda: bed.fleetctl("list-machines", "--no-legend").count("\n") == MACHINES)
-    print(f"fleetd answers {time.monotonic() - begun:.1f} s after it was killed")
+    for machine in range(1, MACHINES + 1):
+        bed.sh(machine, "systemctl kill -s KILL --kill-whom=main fleet")
+        begun = time.monotonic()
+        within(PATIENCE_S, lambda: bed.fleetctl("list-machines").count("\n") == MACHINES + 1)
+        print(f"fleetd answers {time.monotonic() - begun:.1f} s after it was killed")
 
 
 def etcd_leader_is_killed(bed: Bed) -> None:
