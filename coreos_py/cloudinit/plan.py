@@ -7,9 +7,9 @@ initialize/config.go of coreos-cloudinit 1.13.0.
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from coreos_py.base import gopath
 from coreos_py.cloudinit import gotext, render, schema
 from coreos_py.cloudinit.config import DropIn, File, Unit, to_bytes
 from coreos_py.cloudinit.netconf import interfaces as net
@@ -188,16 +188,11 @@ def steps(
         yield WriteFile(file)
     known = {name: value for name, value in addresses.items() if value}
     # Upstream compares with the path as it was given: one without the slash does not count.
-    if known and all(_clean(file.path) != render.ENVIRONMENT for file in files):
+    if known and all(gopath.clean(file.path) != render.ENVIRONMENT for file in files):
         yield MergeEnvironment(known)
     if interfaces:
         yield RestartNetwork(interfaces)
     yield from _units([*config.units, *_own_units(config), *_network_units(interfaces)])
-
-
-def _clean(path: str) -> str:
-    cleaned = posixpath.normpath(path)
-    return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
 # -- users
@@ -300,7 +295,7 @@ def unit_directory(unit: Unit) -> str:
 
 def _joined(*parts: str) -> str:
     """Go's path.Join of an absolute path."""
-    return _clean("/".join(parts))
+    return gopath.clean("/".join(parts))
 
 
 def _own_units(config: CloudConfig) -> list[Unit]:

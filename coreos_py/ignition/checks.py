@@ -5,12 +5,11 @@ Pure. The words are the ones Ignition's users know and search for.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
-from coreos_py.base import unitfile
+from coreos_py.base import gopath, unitfile
 from coreos_py.base.errors import CoreosError
 from coreos_py.ignition import dataurl
 from coreos_py.ignition.dataurl import BadDataURL
@@ -120,13 +119,7 @@ def clean(path: str) -> str:
         return "path not specified"
     if not path.startswith("/"):
         return "path not absolute"
-    return "" if go_clean(path) == path else "path is not fully simplified"
-
-
-def go_clean(path: str) -> str:
-    """Go's path.Clean."""
-    cleaned = posixpath.normpath(path)
-    return cleaned[1:] if cleaned.startswith("//") else cleaned
+    return "" if gopath.clean(path) == path else "path is not fully simplified"
 
 
 def mode(bits: int | None) -> str:

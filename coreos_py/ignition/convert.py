@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from coreos_py.base import gopath
 from coreos_py.cloudinit import plan
 from coreos_py.cloudinit.plan import (
     AuthorizeKeys,
@@ -24,7 +25,6 @@ from coreos_py.cloudinit.plan import (
     WriteFile,
 )
 from coreos_py.ignition import dataurl
-from coreos_py.ignition.checks import go_clean
 
 if TYPE_CHECKING:
     from coreos_py.cloudinit.config import CloudConfig, File, User
@@ -116,7 +116,7 @@ class _Document:
         return self._units.setdefault(name, {"name": name})
 
     def _write(self, file: File) -> None:
-        path = go_clean("/" + file.path.lstrip("/"))
+        path = gopath.clean("/" + file.path.lstrip("/"))
         found = _UNIT_PATH.fullmatch(path)
         text = file.content.decode("utf-8", "replace")
         if found is None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from coreos_py.base import gopath
 from coreos_py.base.errors import CoreosError
-from coreos_py.ignition import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -305,7 +305,7 @@ def _files_2(storage: Obj) -> Iterator[Action]:
 
 def _below_sysroot(path: str) -> str:
     """The root file system was mounted at /sysroot when Ignition ran."""
-    cleaned = checks.go_clean(path)
+    cleaned = gopath.clean(path)
     return cleaned.removeprefix("/sysroot") or "/"
 
 
@@ -321,7 +321,7 @@ def _place(node: Obj, places: dict[str, _Place]) -> _Place:
     if name not in places:
         raise PlanError(f'the filesystem ("{name}"), was not defined')
     place = places[name]
-    path = checks.go_clean(posixpath.join(place.path, node["path"].lstrip("/")))
+    path = gopath.clean(posixpath.join(place.path, node["path"].lstrip("/")))
     return _Place(path, place.device)
 
 

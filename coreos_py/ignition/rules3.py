@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+from coreos_py.base import gopath
 from coreos_py.ignition import checks
 from coreos_py.ignition.checks import Extent
 from coreos_py.ignition.report import ERROR, WARNING
@@ -397,8 +398,8 @@ def _repeated(values: Iterable[object]) -> int:
 def _hard_target(link: Obj) -> str:
     target = link["target"] or ""
     if target.startswith("/"):
-        return checks.go_clean(target)
-    return checks.go_clean(posixpath.join(link["path"], target)) if link["path"] or target else ""
+        return gopath.clean(target)
+    return gopath.clean(posixpath.join(link["path"], target)) if link["path"] or target else ""
 
 
 def _offset(obj: Obj, path: Path) -> int:

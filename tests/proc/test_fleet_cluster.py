@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from coreos_py.cluster import proctree
-from tests.support.fleet_procs import FleetMachine
+from tests.support.fleet_procs import FleetMachine, left_over
 from tests.support.procs import EtcdCluster, command, environment, eventually, http_request
 
 pytestmark = pytest.mark.proc
@@ -59,22 +58,8 @@ def fleet(etcd, tmp_path):
             machine.resume()
             machine.die()
         machine.close()
-        for pid in _left_over(machine):
+        for pid in left_over(machine):
             os.kill(pid, signal.SIGKILL)
-
-
-def _left_over(machine):
-    """Processes of a machine whose fleetd is gone, by what they were started in."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                environ = Path(f"/proc/{entry}/environ").read_bytes()
-            except OSError:
-                continue
-            if str(machine.home).encode() in environ and int(entry) != os.getpid():
-                found.append(int(entry))
-    return found
 
 
 def _lives(pid):
