@@ -1,0 +1,48 @@
+"""What a handler of rollerd is given, and what it is: a plain function in a transaction.
+
+Handlers run in the database's thread (see worker.py). They may read and write through the
+transaction and nothing else; their answer leaves after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from coreos_py.http.message import Request, Response
+
+if TYPE_CHECKING:
+    from coreos_py.roller.auth import Principal
+    from coreos_py.roller.db.driver import Tx
+
+
+class Config(NamedTuple):
+    """What the flags of rollerd say to its handlers."""
+
+    compat: bool = False  # answer Omaha exactly as CoreRoller did
+    anonymous_read: bool = False
+    tls: bool = False  # cookies are for TLS only
+    locks: bool = False  # an etcd with reboot locks is configured
+    payloads: bool = False  # payload files are hosted here
+    title: str = "rollerd"
+    payload_dir: str = ""
+
+
+class Call(NamedTuple):
+    """One request, and the facts about the moment that a handler may not look up itself.
+
+    `changed` gets (kind, application's id or "") for what the handler has changed; dashboards hear
+    of it after the commit. Without it they hear what the path of a successful write tells.
+    """
+
+    request: Request
+    now_us: int  # microseconds since the epoch, UTC
+    base_url: str  # "http://host:port" as the client sees it, no slash at the end
+    peer: str  # the client's address without a port
+    who: Principal | None  # set by the families that know users
+    new_id: Callable[[], str]
+    config: Config
+    changed: set[tuple[str, str]]
+
+
+Handler: TypeAlias = "Callable[[Tx, Call], Response]"

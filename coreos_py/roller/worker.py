@@ -1,0 +1,195 @@
+"""The database's threads: one that writes, one that reads, each with a connection of its own.
+
+The writer takes all calls that wait, runs each inside a savepoint of one transaction, and hands
+the answers out after the commit: whatever a client was told is on the disk, and many clients share
+one fsync. A handler that fails takes back its own changes only and is answered by a 500.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
+
+from coreos_py.http.message import Response, error_body
+from coreos_py.roller.call import Call, Handler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.roller.db.driver import Tx
+
+Done: TypeAlias = Callable[[Response], None]
+
+_TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
+_BUSY = (*_TEXT, ("Retry-After", "10"))
+_BATCH_MAX = 256
+_WAITING_MAX = 20_000
+
+log = logging.getLogger(__name__)
+
+
+class Connection(Protocol):
+    """A connection to the database, used by the thread that opened it."""
+
+    @property
+    def tx(self) -> Tx: ...
+    def begin(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def savepoint(self) -> None: ...
+    def release(self) -> None: ...
+    def rollback_to_savepoint(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Job(NamedTuple):
+    """A call on its way; `done` is called in the event loop."""
+
+    handler: Handler
+    call: Call
+    done: Done
+
+
+class Worker:
+    """Both threads. All methods are for the event loop's thread."""
+
+    def __init__(
+        self, *, open_writer: Callable[[], Connection], open_reader: Callable[[], Connection]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._writer = _Lane("roller-write", open_writer, loop, is_writer=True)
+        self._reader = _Lane("roller-read", open_reader, loop, is_writer=False)
+
+    def submit(self, job: Job, *, write: bool) -> None:
+        """Run a handler; its answer arrives at `job.done`, a write's after it is durable."""
+        lane = self._writer if write else self._reader
+        if not lane.put(job):
+            job.done(Response(503, _BUSY, error_body(503)))
+
+    async def run(self, handler: Handler, call: Call, *, write: bool) -> Response:
+        """The same for a coroutine."""
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        def done(response: Response) -> None:
+            if not answer.done():
+                answer.set_result(response)
+
+        self.submit(Job(handler, call, done), write=write)
+        return await answer
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return self._writer.waiting + self._reader.waiting
+
+    async def close(self, timeout_s: float) -> None:
+        """Finish what waits, then end the threads."""
+        loop = asyncio.get_running_loop()
+        for lane in (self._reader, self._writer):
+            lane.stop()
+            await loop.run_in_executor(None, lane.join, timeout_s)
+
+
+class _Lane(threading.Thread):
+    """A thread, its connection and its queue."""
+
+    def __init__(
+        self,
+        name: str,
+        open_connection: Callable[[], Connection],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        is_writer: bool,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._open = open_connection
+        self._loop = loop
+        self._is_writer = is_writer
+        self._jobs: deque[Job] = deque()
+        self._ready = threading.Condition()
+        self._stopping = False
+        self._connection: Connection | None = None
+        self.start()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._jobs)
+
+    def put(self, job: Job) -> bool:
+        """False when too many wait already, or the thread has ended."""
+        with self._ready:
+            if self._stopping or len(self._jobs) >= _WAITING_MAX:
+                return False
+            self._jobs.append(job)
+            self._ready.notify()
+        return True
+
+    def stop(self) -> None:
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()
+
+    def run(self) -> None:
+        while batch := self._take():
+            answers = self._perform(batch)
+            self._loop.call_soon_threadsafe(_deliver, batch, answers)
+        self._disconnect()
+
+    def _take(self) -> list[Job]:
+        """What waits, in order; nothing at the end."""
+        with self._ready:
+            while not self._jobs and not self._stopping:
+                self._ready.wait()
+            most = _BATCH_MAX if self._is_writer else 1
+            return [self._jobs.popleft() for _ in range(min(most, len(self._jobs)))]
+
+    def _perform(self, batch: list[Job]) -> list[Response]:
+        """One transaction for all of them. If that fails nothing of it has happened."""
+        try:
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = self._open()
+            connection.begin()
+            answers = [self._one(connection, job) for job in batch]
+            if self._is_writer:
+                connection.commit()
+            else:
+                connection.rollback()
+        except Exception as error:  # noqa: BLE001 - the database is gone: every client is told
+            log.error("database: %s", _one_line(error))
+            self._disconnect()
+            return [Response(503, _BUSY, error_body(503)) for _ in batch]
+        return answers
+
+    def _one(self, connection: Connection, job: Job) -> Response:
+        connection.savepoint()
+        try:
+            response = job.handler(connection.tx, job.call)
+        except Exception as error:  # noqa: BLE001 - the handler boundary: a fault becomes a 500
+            request = job.call.request
+            log.error("%s %s: %s", request.method, request.path, _one_line(error))
+            connection.rollback_to_savepoint()
+            job.call.changed.clear()
+            return Response(500, _TEXT, error_body(500))
+        connection.release()
+        return response
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except Exception as error:  # noqa: BLE001 - whatever a broken connection raises
+                log.warning("database: closing: %s", _one_line(error))
+
+
+def _deliver(batch: list[Job], answers: list[Response]) -> None:
+    for job, response in zip(batch, answers, strict=True):
+        job.done(response)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
