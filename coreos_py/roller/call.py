@@ -48,7 +48,7 @@ class Call(NamedTuple):
 Handler: TypeAlias = "Callable[[Tx, Call], Response]"
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a fault
+class Refused(Exception):
     """A handler will not do what it was asked to: whatever it has written is taken back."""
 
     def __init__(self, response: Response) -> None:
