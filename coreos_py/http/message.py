@@ -76,6 +76,7 @@ class Request:
         "method",
         "minor",
         "oversize",
+        "sink",
         "target",
     )
 
@@ -88,6 +89,7 @@ class Request:
         self.minor = minor
         self.body = b""
         self.oversize = False
+        self.sink: Any = None  # what took the body instead of `body`
         self.connection: Any = None
         self._path: str | None = None
         self._query = ""

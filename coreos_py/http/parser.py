@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Protocol
 
 from coreos_py.http.framing import (
     BodyLimit,
@@ -43,6 +44,16 @@ class BodyTooLarge(Exception):
         self.request = request
 
 
+class BodySink(Protocol):
+    """Takes the body of one request in pieces, for a handler that is called when it has ended."""
+
+    def write(self, piece: bytes) -> None:
+        """The next bytes."""
+
+    def abandon(self) -> None:
+        """The rest will not come."""
+
+
 class Head:
     """What a header block says: the fields, and how the message is framed."""
 
@@ -74,14 +85,21 @@ class RequestParser:
         "_pos",
         "_request",
         "_scan",
+        "_sink_for",
         "keep",
         "want_continue",
     )
 
     def __init__(
-        self, body_limit: Callable[[Request], int], head_max: int, heads: dict[bytes, Head]
+        self,
+        body_limit: Callable[[Request], int],
+        head_max: int,
+        heads: dict[bytes, Head],
+        *,
+        sink_for: Callable[[Request], BodySink | None] | None = None,
     ) -> None:
         self._body_limit = body_limit
+        self._sink_for = sink_for
         self._head_max = head_max
         self._heads = heads
         self._buf = b""
@@ -111,6 +129,11 @@ class RequestParser:
     def in_body(self) -> bool:
         """True while the head of a request is complete and its body is not."""
         return self._request is not None
+
+    @property
+    def sink(self) -> BodySink | None:
+        """What takes the body that is coming in, if something does."""
+        return None if self._request is None else self._request.sink
 
     def take_rest(self) -> bytes:
         """Hand over what came after the last request; the parser is not used again."""
@@ -198,6 +221,8 @@ class RequestParser:
             raise BodyTooLarge(request)
         self._body = ChunkedBody(limit) if head.chunked else LengthBody(head.length)
         self._request = request
+        if self._sink_for is not None:
+            request.sink = self._sink_for(request)
         self.want_continue = head.expect and request.minor == 1
         return self._continue_body(request)
 
@@ -210,6 +235,10 @@ class RequestParser:
                 self._pos = body.feed(self._buf, self._pos)
             except BodyLimit:
                 raise BodyTooLarge(request) from None
+            if request.sink is not None:
+                for piece in body.pieces:
+                    request.sink.write(piece)
+                body.pieces.clear()
         if not body.done:
             return None
         request.body = body.pieces[0] if len(body.pieces) == 1 else b"".join(body.pieces)

@@ -16,12 +16,14 @@ from typing import Any, TypeAlias
 
 from coreos_py.http.exchange import Pending
 from coreos_py.http.framing import ParseError
+from coreos_py.http.limits import Limits
 from coreos_py.http.message import Request, Response, encode_response, error_body, error_reply
-from coreos_py.http.parser import BodyTooLarge, Head, RequestParser
+from coreos_py.http.parser import BodySink, BodyTooLarge, Head, RequestParser
 
-__all__ = ["HTTPServer", "Handler", "Limits", "Pending", "Request", "Response"]
+__all__ = ["BodySink", "HTTPServer", "Handler", "Limits", "Pending", "Request", "Response"]
 
 Handler: TypeAlias = Callable[[Request], Response | Pending]
+SinkFor: TypeAlias = Callable[[Request], BodySink | None]
 
 _log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,56 +34,25 @@ _WRITE_BATCH = 65536
 _READ_MAX = 64 << 10
 
 
-class Limits:
-    """Bounds of one server. Times are seconds; None means no bound."""
-
-    __slots__ = (
-        "body_max",
-        "body_timeout_s",
-        "head_max",
-        "head_timeout_s",
-        "idle_timeout_s",
-        "pipeline_max",
-        "stream_backlog_max",
-        "write_timeout_s",
-    )
-
-    def __init__(
-        self,
-        *,
-        body_max: int | Callable[[Request], int] = 32 << 20,
-        head_max: int = 1 << 20,
-        pipeline_max: int = 256 << 10,
-        stream_backlog_max: int = 1 << 20,
-        head_timeout_s: float | None = 30.0,
-        body_timeout_s: float | None = 300.0,
-        idle_timeout_s: float | None = 300.0,
-        write_timeout_s: float | None = 60.0,
-    ) -> None:
-        self.body_max: Callable[[Request], int] = (
-            body_max if callable(body_max) else lambda _request: body_max
-        )
-        self.head_max = head_max
-        self.pipeline_max = pipeline_max
-        self.stream_backlog_max = stream_backlog_max
-        self.head_timeout_s = head_timeout_s
-        self.body_timeout_s = body_timeout_s
-        self.idle_timeout_s = idle_timeout_s
-        self.write_timeout_s = write_timeout_s
-
-
 class HTTPServer:
     """The handler, its limits and the live connections.
 
-    Use it as the protocol factory: `server.connection`.
+    Use it as the protocol factory: `server.connection`. `sink_for` is asked, once the head of a
+    request is there, whether its body shall go elsewhere than into memory.
     """
 
     def __init__(
-        self, handler: Handler, *, limits: Limits | None = None, oversize: Handler | None = None
+        self,
+        handler: Handler,
+        *,
+        limits: Limits | None = None,
+        oversize: Handler | None = None,
+        sink_for: SinkFor | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits or Limits()
         self.oversize = oversize or _too_large
+        self.sink_for = sink_for
         self.connections: set[Connection] = set()
         self.heads: dict[bytes, Head] = {}
         self.draining = False
@@ -131,12 +102,14 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_in_partial",
+        "_is_body_held",
         "_limits",
         "_loop",
         "_on_drain",
         "_parser",
         "_pending",
         "_request",
+        "_sent",
         "_server",
         "_since",
         "_stalled",
@@ -151,14 +124,21 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._parser = RequestParser(limits.body_max, limits.head_max, server.heads)
+        self._parser = RequestParser(
+            limits.body_max,
+            limits.head_max,
+            server.heads,
+            sink_for=self._sink_for if server.sink_for is not None else None,
+        )
         self._transport: asyncio.Transport | None = None
         self._pending: Pending | None = None
         self._request: Request | None = None
         self._stopped = False  # no further request is read: closing, lingering or detached
         self._write_paused = False
         self._on_drain: Callable[[], None] | None = None
-        self._stalled = (0, 0.0)
+        self._is_body_held = False
+        self._sent = 0
+        self._stalled = (-1, 0.0)  # what the peer had taken, and when that was more than before
         self._in_partial = False
         self._since = server.now
         self.keep = True
@@ -183,6 +163,8 @@ class Connection(asyncio.Protocol):
             return
         parser = self._parser
         parser.feed(data)
+        if parser.sink is not None:
+            self._since = self._loop.time()  # as long as it goes on, however long that takes
         if self._pending is None and not self._write_paused:
             self._run()
         elif parser.buffered > self._limits.pipeline_max:
@@ -203,6 +185,8 @@ class Connection(asyncio.Protocol):
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.abandon()
+        if (sink := self._parser.sink) is not None:
+            sink.abandon()
         self._drained()
 
     def pause_writing(self) -> None:
@@ -273,9 +257,14 @@ class Connection(asyncio.Protocol):
         if not self._in_partial:
             self._in_partial = True
             self._since = self._loop.time()
-        if self._parser.want_continue and self._transport is not None:
+        if self._parser.want_continue and not self._is_body_held:
             self._parser.want_continue = False
-            self._transport.write(_CONTINUE)
+            self._write(_CONTINUE)
+
+    def _sink_for(self, request: Request) -> BodySink | None:
+        assert self._server.sink_for is not None
+        request.connection = self
+        return self._server.sink_for(request)
 
     def _call(self, handler: Handler, request: Request) -> Response | Pending:
         try:
@@ -318,9 +307,14 @@ class Connection(asyncio.Protocol):
     # -- writing ------
 
     def _flush(self, out: list[bytes]) -> None:
-        if out and self._transport is not None:
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if out:
+            self._write(out[0] if len(out) == 1 else b"".join(out))
         out.clear()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._sent += len(data)
+            self._transport.write(data)
 
     def _refuse(self, out: list[bytes]) -> None:
         """Reply and close, leaving the peer a moment to read the reply before a reset can destroy
@@ -351,7 +345,7 @@ class Connection(asyncio.Protocol):
         if transport is None or request is None:
             return
         if response is not None:
-            transport.write(encode_response(response, request, keep=self.keep))
+            self._write(encode_response(response, request, keep=self.keep))
         if self._stopped:
             self._refuse([])
         elif not self.keep or self._server.draining:
@@ -366,10 +360,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write a piece of a stream; a reader that is too far behind is cut off."""
-        if self._transport is not None:
-            self._transport.write(data)
-            if self._transport.get_write_buffer_size() > self._limits.stream_backlog_max:
-                self.abort()
+        self._write(data)
+        if self.backlog() > self._limits.stream_backlog_max:
+            self.abort()
 
     def backlog(self) -> int:
         """Bytes not yet taken by the peer."""
@@ -394,6 +387,28 @@ class Connection(asyncio.Protocol):
         self._stopped = True
         self._transport = self._pending = self._request = None
         return transport, self._parser.take_rest()
+
+    # -- for a BodySink ------
+
+    def hold_body(self) -> None:
+        """Read no more of the body for now."""
+        self._is_body_held = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def accept_body(self) -> None:
+        """Go on with the body that was held."""
+        self._is_body_held = False
+        if self._transport is not None and not self._stopped:
+            self._wait_for_more()
+            self._transport.resume_reading()
+
+    def refuse_body(self, response: Response) -> None:
+        """Answer before the body has come, and close."""
+        request = Request("POST", b"/", {}, 1)
+        if self._transport is not None and not self._stopped:
+            self._transport.resume_reading()
+            self._refuse([encode_response(response, request, keep=False)])
 
     # -- for HTTPServer and Request ------
 
@@ -432,8 +447,9 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         backlog = transport.get_write_buffer_size()
-        if backlog == 0 or backlog < self._stalled[0] or self._stalled[0] == 0:
-            self._stalled = (backlog, now)
+        taken = self._sent - backlog
+        if backlog == 0 or taken > self._stalled[0]:
+            self._stalled = (taken, now)
         elif limits.write_timeout_s is not None and now - self._stalled[1] > limits.write_timeout_s:
             self.abort()
             return
