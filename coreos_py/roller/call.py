@@ -48,8 +48,8 @@ class Call(NamedTuple):
 Handler: TypeAlias = "Callable[[Tx, Call], Response]"
 
 
-class Refused(Exception):
-    """A handler will not do what it was asked to: whatever it has written is taken back."""
+class Undo(Exception):
+    """An answer instead of what was asked for: whatever the handler has written is taken back."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)

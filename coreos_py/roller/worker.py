@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
 from coreos_py.http.message import Response, error_body
-from coreos_py.roller.call import Call, Handler, Refused
+from coreos_py.roller.call import Call, Handler, Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,10 +168,10 @@ class _Lane(threading.Thread):
         connection.savepoint()
         try:
             response = job.handler(connection.tx, job.call)
-        except Refused as refused:
+        except Undo as undo:
             connection.rollback_to_savepoint()
             job.call.changed.clear()
-            return refused.response
+            return undo.response
         except Exception as error:  # noqa: BLE001 - the handler boundary: a fault becomes a 500
             request = job.call.request
             log.error("%s %s: %s", request.method, request.path, _one_line(error))
