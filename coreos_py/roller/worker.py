@@ -12,14 +12,15 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from coreos_py.http.message import Response, error_body
 from coreos_py.roller.call import Call, Handler, Undo
+from coreos_py.roller.db.driver import DatabaseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from coreos_py.roller.db.driver import Tx
+    from coreos_py.roller.db.driver import Database, Tx
 
 Done: TypeAlias = Callable[[Response], None]
 
@@ -29,20 +30,6 @@ _BATCH_MAX = 256
 _WAITING_MAX = 20_000
 
 log = logging.getLogger(__name__)
-
-
-class Connection(Protocol):
-    """A connection to the database, used by the thread that opened it."""
-
-    @property
-    def tx(self) -> Tx: ...
-    def begin(self) -> None: ...
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
-    def savepoint(self) -> None: ...
-    def release(self) -> None: ...
-    def rollback_to_savepoint(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class Job(NamedTuple):
@@ -57,7 +44,7 @@ class Worker:
     """Both threads. All methods are for the event loop's thread."""
 
     def __init__(
-        self, *, open_writer: Callable[[], Connection], open_reader: Callable[[], Connection]
+        self, *, open_writer: Callable[[], Database], open_reader: Callable[[], Database]
     ) -> None:
         loop = asyncio.get_running_loop()
         self._writer = _Lane("roller-write", open_writer, loop, is_writer=True)
@@ -99,19 +86,19 @@ class _Lane(threading.Thread):
     def __init__(
         self,
         name: str,
-        open_connection: Callable[[], Connection],
+        open_database: Callable[[], Database],
         loop: asyncio.AbstractEventLoop,
         *,
         is_writer: bool,
     ) -> None:
         super().__init__(name=name, daemon=True)
-        self._open = open_connection
+        self._open = open_database
         self._loop = loop
         self._is_writer = is_writer
         self._jobs: deque[Job] = deque()
         self._ready = threading.Condition()
         self._stopping = False
-        self._connection: Connection | None = None
+        self._database: Database | None = None
         self.start()
 
     @property
@@ -149,43 +136,36 @@ class _Lane(threading.Thread):
     def _perform(self, batch: list[Job]) -> list[Response]:
         """One transaction for all of them. If that fails nothing of it has happened."""
         try:
-            connection = self._connection
-            if connection is None:
-                connection = self._connection = self._open()
-            connection.begin()
-            answers = [self._one(connection, job) for job in batch]
-            if self._is_writer:
-                connection.commit()
-            else:
-                connection.rollback()
+            database = self._database
+            if database is None:
+                database = self._database = self._open()
+            with database.transaction() as tx:
+                return [self._one(database, tx, job) for job in batch]
         except Exception as error:  # noqa: BLE001 - the database is gone: every client is told
-            log.error("database: %s", _one_line(error))
+            log.error("%s", _one_line(error))
             self._disconnect()
             return [Response(503, _BUSY, error_body(503)) for _ in batch]
-        return answers
 
-    def _one(self, connection: Connection, job: Job) -> Response:
-        connection.savepoint()
+    def _one(self, database: Database, tx: Tx, job: Job) -> Response:
         try:
-            response = job.handler(connection.tx, job.call)
-        except Undo as undo:
-            connection.rollback_to_savepoint()
+            with database.savepoint(tx):
+                return job.handler(tx, job.call)
+        except Undo as refused:
             job.call.changed.clear()
-            return undo.response
+            return refused.response
+        except DatabaseError:
+            raise
         except Exception as error:  # noqa: BLE001 - the handler boundary: a fault becomes a 500
             request = job.call.request
             log.error("%s %s: %s", request.method, request.path, _one_line(error))
-            connection.rollback_to_savepoint()
             job.call.changed.clear()
             return Response(500, _TEXT, error_body(500))
-        connection.release()
-        return response
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        database, self._database = self._database, None
+        if database is not None:
             try:
-                connection.close()
+                database.close()
             except Exception as error:  # noqa: BLE001 - whatever a broken connection raises
                 log.warning("database: closing: %s", _one_line(error))
 

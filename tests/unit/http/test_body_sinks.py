@@ -58,9 +58,7 @@ def test_every_byte_arrives_once_however_it_is_cut(data, cuts, chunked):
         b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % len(data)
     )
     body = (b"%x\r\n%b\r\n" % (len(data), data) if data else b"") + b"0\r\n\r\n"
-    wire_data = (
-        b"PUT /up HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n" + (body if chunked else data)
-    )
+    wire_data = b"PUT /up HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n" + (body if chunked else data)
 
     async def scenario():
         bench = SinkBench()
