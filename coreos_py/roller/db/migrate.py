@@ -1,0 +1,77 @@
+"""Brings a database up to date: numbered steps, each in a transaction of its own.
+
+A step is a module of migrations/ with STATEMENTS; `{serial}` in them is a growing number as
+primary key. A database that knows a step more than this program is refused.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
+
+from coreos_py.roller.db.driver import Connection, DatabaseError, transaction
+
+_SERIAL = {
+    "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
+    "postgres": "BIGSERIAL PRIMARY KEY",
+}
+_APPLIED = """CREATE TABLE IF NOT EXISTS migration (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_us BIGINT NOT NULL
+)"""
+_NAMES = ("m0001_initial", "m0002_samples")
+
+
+class Migration(NamedTuple):
+    """One step."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def steps() -> tuple[Migration, ...]:
+    """All there are, in order."""
+    return tuple(_load(name) for name in _NAMES)
+
+
+def _load(name: str) -> Migration:
+    module = import_module(f"coreos_py.roller.db.migrations.{name}")
+    return Migration(int(name[1:5]), name[6:], module.STATEMENTS)
+
+
+def migrate(
+    connection: Connection, now_us: int, *, known: tuple[Migration, ...] | None = None
+) -> list[Migration]:
+    """Apply what is missing, return that; DatabaseError if the database is a newer program's."""
+    known = steps() if known is None else known
+    with transaction(connection) as tx:
+        tx.execute(_APPLIED)
+        applied = [row[0] for row in tx.all("SELECT number FROM migration ORDER BY number")]
+    newest = known[-1].number
+    if applied and applied[-1] > newest:
+        raise DatabaseError(
+            f"the database is of version {applied[-1]}, this program knows up to {newest}",
+            hint="use the newer rollerd, or a copy of the database from before its first start",
+        )
+    missing = [step for step in known if step.number not in applied]
+    for step in missing:
+        _apply(connection, step, now_us)
+    return missing
+
+
+def _apply(connection: Connection, step: Migration, now_us: int) -> None:
+    serial = _SERIAL[connection.dialect]
+    try:
+        with transaction(connection) as tx:
+            for statement in step.statements:
+                tx.execute(statement.replace("{serial}", serial))
+            tx.execute(
+                "INSERT INTO migration (number, name, applied_us) VALUES (?, ?, ?)",
+                step.number,
+                step.name,
+                now_us,
+            )
+    except DatabaseError as err:
+        raise DatabaseError(f"migration {step.number} ({step.name}) failed: {err}") from err

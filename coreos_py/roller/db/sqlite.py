@@ -1,0 +1,104 @@
+"""rollerd's database as one sqlite file: WAL, and on disk before an answer goes out."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from urllib.parse import quote
+
+from coreos_py.roller.db.driver import DatabaseError, Row
+
+BUSY_TIMEOUT_MS = 10_000
+CACHE_KIB = 32 * 1024
+STATEMENTS = 512
+
+
+class Sqlite:
+    """A connection to one file, which is its own Tx; readers see what was committed."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        try:
+            if not read_only:
+                _create_private(path)
+            self._connection = sqlite3.connect(
+                f"file:{quote(path)}?mode={'ro' if read_only else 'rwc'}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=STATEMENTS,
+                timeout=BUSY_TIMEOUT_MS / 1000,
+            )
+            self._cursor = self._connection.cursor()
+            self._prepare(read_only=read_only)
+        except (sqlite3.Error, OSError) as err:
+            raise DatabaseError(f"cannot open the database {path}: {_text(err)}") from None
+
+    def _prepare(self, *, read_only: bool) -> None:
+        run = self._connection.execute
+        run(f"PRAGMA cache_size = -{CACHE_KIB}")
+        run("PRAGMA foreign_keys = ON")
+        if read_only:
+            run("PRAGMA query_only = ON")
+            return
+        mode = run("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode not in ("wal", "memory"):
+            raise OSError(f"journal mode is {mode}, not WAL")
+        run("PRAGMA synchronous = FULL")
+
+    @property
+    def tx(self) -> Sqlite:
+        return self
+
+    def execute(self, sql: str, *params: object) -> int:
+        return self._run(sql, params).rowcount
+
+    def one(self, sql: str, *params: object) -> Row | None:
+        cursor = self._run(sql, params)
+        row: Row | None = cursor.fetchone()
+        if row is not None:
+            cursor.fetchall()  # a statement that is not at its end keeps its snapshot
+        return row
+
+    def all(self, sql: str, *params: object) -> list[Row]:
+        return self._run(sql, params).fetchall()
+
+    def _run(self, sql: str, params: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._cursor.execute(sql, params)  # type: ignore[arg-type]
+        except (sqlite3.Error, OverflowError, UnicodeError) as err:
+            raise DatabaseError(f"sqlite: {err}") from err
+
+    def begin(self) -> None:
+        self._run(self._begin, ())
+
+    def commit(self) -> None:
+        self._run("COMMIT", ())
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._run("ROLLBACK", ())
+
+    def savepoint(self) -> None:
+        self._run("SAVEPOINT part", ())
+
+    def release(self) -> None:
+        self._run("RELEASE part", ())
+
+    def rollback_to_savepoint(self) -> None:
+        self._run("ROLLBACK TO part", ())
+        self._run("RELEASE part", ())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _create_private(path: str) -> None:
+    """Passwords' hashes are inside: a new file is its owner's alone."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def _text(err: Exception) -> str:
+    return err.strerror or str(err) if isinstance(err, OSError) else str(err)
