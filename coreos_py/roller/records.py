@@ -289,4 +289,4 @@ class Sample(NamedTuple):
     at_us: int
     version: str
     status: int  # 1 where it is not known
-    count: int
+    instances: int

@@ -6,21 +6,24 @@ thread at a time; who writes is one thread in one rollerd.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 from coreos_py.base.errors import CoreosError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 Row = tuple[Any, ...]
 POSTGRES = ("postgres://", "postgresql://")
 
 
 class DatabaseError(CoreosError):
-    """The database refused or is gone; one line."""
+    """The database cannot be used, now or at all; one line."""
+
+
+class Rejected(CoreosError):
+    """The database did not take these values: a constraint, or what it cannot hold."""
 
 
 class Tx(Protocol):
@@ -36,50 +39,22 @@ class Tx(Protocol):
         """All rows of a query."""
 
 
-class Connection(Protocol):
-    """One connection; methods are as in worker.Connection. DatabaseError for all its faults."""
+class Database(Protocol):
+    """One connection."""
 
     dialect: str  # "sqlite" or "postgres"
 
-    @property
-    def tx(self) -> Tx:
-        """What runs statements, between begin() and commit()."""
+    def transaction(self) -> AbstractContextManager[Tx]:
+        """BEGIN; COMMIT at the end, durable when this is left; ROLLBACK with an exception."""
 
-    def begin(self) -> None:
-        """Start a transaction."""
-
-    def commit(self) -> None:
-        """Durable when this returns."""
-
-    def rollback(self) -> None:
-        """Undo the transaction, if there is one."""
-
-    def savepoint(self) -> None:
-        """Start a part of the transaction that can be undone alone; parts do not nest."""
-
-    def release(self) -> None:
-        """The part belongs to the transaction."""
-
-    def rollback_to_savepoint(self) -> None:
-        """Undo the part."""
+    def savepoint(self, tx: Tx) -> AbstractContextManager[None]:
+        """A part of a transaction that an exception undoes alone; parts do not nest."""
 
     def close(self) -> None:
         """Let go of the connection, and of what was not committed."""
 
 
-@contextmanager
-def transaction(connection: Connection) -> Iterator[Tx]:
-    """BEGIN; COMMIT at the end, ROLLBACK with an exception."""
-    connection.begin()
-    try:
-        yield connection.tx
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
-
-
-def connect(url: str, *, read_only: bool = False) -> Connection:
+def connect(url: str, *, read_only: bool = False) -> Database:
     """Open `postgres://…`, or else the sqlite file of this path; DatabaseError."""
     if url.startswith(POSTGRES):
         from coreos_py.roller.db.postgres import Postgres

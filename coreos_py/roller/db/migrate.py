@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import NamedTuple
 
-from coreos_py.roller.db.driver import Connection, DatabaseError, transaction
+from coreos_py.roller.db.driver import Database, DatabaseError
 
 _SERIAL = {
     "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -42,11 +42,11 @@ def _load(name: str) -> Migration:
 
 
 def migrate(
-    connection: Connection, now_us: int, *, known: tuple[Migration, ...] | None = None
+    database: Database, now_us: int, *, known: tuple[Migration, ...] | None = None
 ) -> list[Migration]:
     """Apply what is missing, return that; DatabaseError if the database is a newer program's."""
     known = steps() if known is None else known
-    with transaction(connection) as tx:
+    with database.transaction() as tx:
         tx.execute(_APPLIED)
         applied = [row[0] for row in tx.all("SELECT number FROM migration ORDER BY number")]
     newest = known[-1].number
@@ -57,14 +57,14 @@ def migrate(
         )
     missing = [step for step in known if step.number not in applied]
     for step in missing:
-        _apply(connection, step, now_us)
+        _apply(database, step, now_us)
     return missing
 
 
-def _apply(connection: Connection, step: Migration, now_us: int) -> None:
-    serial = _SERIAL[connection.dialect]
+def _apply(database: Database, step: Migration, now_us: int) -> None:
+    serial = _SERIAL[database.dialect]
     try:
-        with transaction(connection) as tx:
+        with database.transaction() as tx:
             for statement in step.statements:
                 tx.execute(statement.replace("{serial}", serial))
             tx.execute(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import contextmanager
 from urllib.parse import quote
 
-from coreos_py.roller.db.driver import DatabaseError, Row
+from coreos_py.roller.db.driver import DatabaseError, Rejected, Row, Tx
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 32 * 1024
@@ -48,10 +53,6 @@ class Sqlite:
             raise OSError(f"journal mode is {mode}, not WAL")
         run("PRAGMA synchronous = FULL")
 
-    @property
-    def tx(self) -> Sqlite:
-        return self
-
     def execute(self, sql: str, *params: object) -> int:
         return self._run(sql, params).rowcount
 
@@ -68,28 +69,33 @@ class Sqlite:
     def _run(self, sql: str, params: tuple[object, ...]) -> sqlite3.Cursor:
         try:
             return self._cursor.execute(sql, params)  # type: ignore[arg-type]
-        except (sqlite3.Error, OverflowError, UnicodeError) as err:
+        except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeError) as err:
+            raise Rejected(f"sqlite: {err}") from err
+        except sqlite3.Error as err:
             raise DatabaseError(f"sqlite: {err}") from err
 
-    def begin(self) -> None:
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
         self._run(self._begin, ())
+        try:
+            yield self
+            self._run("COMMIT", ())
+        except BaseException:
+            if self._connection.in_transaction:
+                self._run("ROLLBACK", ())
+            raise
 
-    def commit(self) -> None:
-        self._run("COMMIT", ())
-
-    def rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._run("ROLLBACK", ())
-
-    def savepoint(self) -> None:
-        self._run("SAVEPOINT part", ())
-
-    def release(self) -> None:
-        self._run("RELEASE part", ())
-
-    def rollback_to_savepoint(self) -> None:
-        self._run("ROLLBACK TO part", ())
-        self._run("RELEASE part", ())
+    @contextmanager
+    def savepoint(self, tx: Tx) -> Iterator[None]:
+        tx.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk ends the whole of it
+                tx.execute("ROLLBACK TO part")
+                tx.execute("RELEASE part")
+            raise
+        tx.execute("RELEASE part")
 
     def close(self) -> None:
         self._connection.close()
