@@ -63,8 +63,8 @@ def hash_password(password: str, salt: bytes) -> str:
 
 def check_password(password: str, stored: str | None) -> bool:
     """Whether the stored hash is this password's; None (no such user) takes as long to refuse."""
-    method, *numbers, salt, key = (stored or _ABSENT).split("$")
     try:
+        method, *numbers, salt, key = (stored or _ABSENT).split("$")
         cost, block, lanes = (int(number) for number in numbers)
         expected = b64decode(key, validate=True)
         found = _derive(password, b64decode(salt, validate=True), cost, block, lanes)
