@@ -23,8 +23,8 @@ from coreos_py.discovery.registry import ROOT
 from coreos_py.etcd import proxy, replies
 from coreos_py.etcd.proxy_relay import hand_over
 from coreos_py.http.client import TransportError
-from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response, encode_headers
+from coreos_py.http.observed import Observed
 from coreos_py.http.url import escape_path
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from coreos_py.discovery.metrics import Metrics
     from coreos_py.discovery.registry import Registry
     from coreos_py.discovery.routes import Route
-    from coreos_py.http.message import Headers
+    from coreos_py.http.exchange import Pending
     from coreos_py.http.reply import Reply
 
 BODY_MAX = 1 << 20
@@ -52,46 +52,6 @@ class Rules(NamedTuple):
     host: str
     size_max: int = 0
     trust_proxy: bool = False
-
-
-class Observed(Pending):
-    """A reply in the making that tells, once, what became of it."""
-
-    __slots__ = ("_done", "_size", "_status")
-
-    def __init__(self, done: Callable[[int, int], None]) -> None:
-        super().__init__()
-        self._done: Callable[[int, int], None] | None = done
-        self._status = 0
-        self._size = 0
-        self.on_close(self._report)
-
-    def complete(self, response: Response) -> None:
-        self._status, self._size = response.status, len(response.body)
-        self._report()
-        super().complete(response)
-
-    def start(self, status: int, headers: Headers, *, content_length: int | None = None) -> None:
-        self._status = status
-        super().start(status, headers, content_length=content_length)
-
-    def write(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        super().write(chunk)
-
-    def end(self, last: bytes = b"") -> None:
-        self._size += len(last)
-        self._report()
-        super().end(last)
-
-    def cut(self) -> None:
-        self._report()
-        super().cut()
-
-    def _report(self) -> None:
-        done, self._done = self._done, None
-        if done is not None and self._status:
-            done(self._status, self._size)
 
 
 class Service:
