@@ -20,7 +20,7 @@ _APPLIED = """CREATE TABLE IF NOT EXISTS migration (
     name TEXT NOT NULL,
     applied_us BIGINT NOT NULL
 )"""
-_NAMES = ("m0001_initial", "m0002_samples")
+_NAMES = ("m0001_initial", "m0002_samples", "m0003_coreupdate")
 
 
 class Migration(NamedTuple):
