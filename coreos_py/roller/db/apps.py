@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from coreos_py.roller.db.driver import Row, Tx
+from coreos_py.roller.db.driver import Tx
 from coreos_py.roller.records import SEEN_US, App, Invalid
 
-_COLUMNS = "id, name, description, product_id, created_us"
-
-
-def _app(row: Row) -> App:
-    return App(*row)
+_SELECT = "SELECT id, name, description, product_id, created_us FROM application"
 
 
 def find(tx: Tx, app_id: str) -> App | None:
     """The application with this id."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM application WHERE id = ?", app_id)
-    return row and _app(row)
+    row = tx.one(f"{_SELECT} WHERE id = ?", app_id)
+    return None if row is None else App(*row)
 
 
 def by_product(tx: Tx, product_id: str) -> App | None:
     """The application that Omaha and CoreUpdate's API know by this name."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM application WHERE product_id = ?", product_id)
-    return row and _app(row)
+    row = tx.one(f"{_SELECT} WHERE product_id = ?", product_id)
+    return None if row is None else App(*row)
 
 
 def named(tx: Tx, text: str) -> App | None:
@@ -33,11 +29,11 @@ def named(tx: Tx, text: str) -> App | None:
 def listing(tx: Tx, *, limit: int = 500, offset: int = 0) -> list[App]:
     """The newest first."""
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM application ORDER BY created_us DESC, id LIMIT ? OFFSET ?",
+        f"{_SELECT} ORDER BY created_us DESC, id LIMIT ? OFFSET ?",
         limit,
         offset,
     )
-    return [_app(row) for row in rows]
+    return [App(*row) for row in rows]
 
 
 def count(tx: Tx) -> int:
@@ -59,7 +55,11 @@ def instances(tx: Tx, app_id: str, now_us: int) -> int:
 def add(tx: Tx, app: App) -> None:
     """Register an application; Invalid when its name or product id is taken."""
     _check_free(tx, app)
-    tx.execute(f"INSERT INTO application ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", *app)
+    tx.execute(
+        "INSERT INTO application (id, name, description, product_id, created_us)"
+        " VALUES (?, ?, ?, ?, ?)",
+        *app,
+    )
 
 
 def update(tx: Tx, app: App) -> bool:

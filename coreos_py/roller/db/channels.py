@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 from coreos_py.roller.db import activity
-from coreos_py.roller.db.driver import Row, Tx
+from coreos_py.roller.db.driver import Tx
 from coreos_py.roller.records import ActivityClass, Channel, Invalid, Severity
 
-_COLUMNS = "id, app_id, name, color, package_id, created_us"
-
-
-def _channel(row: Row) -> Channel:
-    return Channel(*row)
+_SELECT = "SELECT id, app_id, name, color, package_id, created_us FROM channel"
 
 
 def find(tx: Tx, channel_id: str) -> Channel | None:
     """The channel with this id."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM channel WHERE id = ?", channel_id)
-    return row and _channel(row)
+    row = tx.one(f"{_SELECT} WHERE id = ?", channel_id)
+    return None if row is None else Channel(*row)
 
 
 def by_name(tx: Tx, app_id: str, name: str) -> Channel | None:
     """The application's channel of this name."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM channel WHERE app_id = ? AND name = ?", app_id, name)
-    return row and _channel(row)
+    row = tx.one(f"{_SELECT} WHERE app_id = ? AND name = ?", app_id, name)
+    return None if row is None else Channel(*row)
 
 
 def listing(tx: Tx, app_id: str, *, limit: int = 500, offset: int = 0) -> list[Channel]:
     """An application's channels by name."""
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM channel WHERE app_id = ? ORDER BY name LIMIT ? OFFSET ?",
+        f"{_SELECT} WHERE app_id = ? ORDER BY name LIMIT ? OFFSET ?",
         app_id,
         limit,
         offset,
     )
-    return [_channel(row) for row in rows]
+    return [Channel(*row) for row in rows]
 
 
 def count(tx: Tx, app_id: str) -> int:
@@ -45,7 +41,11 @@ def count(tx: Tx, app_id: str) -> int:
 def add(tx: Tx, channel: Channel) -> None:
     """Register a channel; Invalid when its name is taken or its package cannot be."""
     _check(tx, channel)
-    tx.execute(f"INSERT INTO channel ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", *channel)
+    tx.execute(
+        "INSERT INTO channel (id, app_id, name, color, package_id, created_us)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        *channel,
+    )
 
 
 def update(tx: Tx, channel: Channel, now_us: int) -> bool:

@@ -6,29 +6,24 @@ from coreos_py.roller import semver
 from coreos_py.roller.db.driver import Row, Tx
 from coreos_py.roller.records import Action, Invalid, Package
 
-_PACKAGE = (
-    "p.id, p.app_id, p.type, p.version, p.url, p.filename, p.description, p.size, p.hash,"
-    " p.created_us"
-)
-_ACTION = (
-    "a.id, a.sha256, a.created_us, a.event, a.chromeos_version, a.needs_admin, a.is_delta,"
-    " a.disable_payload_backoff, a.metadata_signature_rsa, a.metadata_size, a.deadline"
-)
-_FROM = (
-    f"SELECT {_PACKAGE}, {_ACTION} FROM package p LEFT JOIN coreos_action a ON a.package_id = p.id"
+_SELECT = (
+    "SELECT p.id, p.app_id, p.type, p.version, p.url, p.filename, p.description, p.size, p.hash,"
+    " p.created_us, a.id, a.sha256, a.created_us, a.event, a.chromeos_version, a.needs_admin,"
+    " a.is_delta, a.disable_payload_backoff, a.metadata_signature_rsa, a.metadata_size, a.deadline"
+    " FROM package p LEFT JOIN coreos_action a ON a.package_id = p.id"
 )
 
 
 def find(tx: Tx, package_id: str) -> Package | None:
     """The package with this id."""
-    row = tx.one(f"{_FROM} WHERE p.id = ?", package_id)
-    return row and _package(tx, row)
+    row = tx.one(f"{_SELECT} WHERE p.id = ?", package_id)
+    return None if row is None else _package(tx, row)
 
 
 def by_version(tx: Tx, app_id: str, version: str) -> Package | None:
     """The application's package of this version."""
-    row = tx.one(f"{_FROM} WHERE p.app_id = ? AND p.version = ?", app_id, version)
-    return row and _package(tx, row)
+    row = tx.one(f"{_SELECT} WHERE p.app_id = ? AND p.version = ?", app_id, version)
+    return None if row is None else _package(tx, row)
 
 
 def listing(tx: Tx, app_id: str, *, limit: int = 500, offset: int = 0) -> list[Package]:
@@ -96,8 +91,9 @@ def of_row(row: Row, blacklist: tuple[str, ...]) -> Package:
     """The columns of package and coreos_action as a record."""
     action = None
     if row[10] is not None:
-        action = Action(*row[10:15], *(bool(flag) for flag in row[15:18]), *row[18:21])
-    return Package(*row[:10], action, blacklist)
+        flags = (bool(flag) for flag in row[15:18])
+        action = Action._make((*row[10:15], *flags, *row[18:21]))
+    return Package._make((*row[:10], action, blacklist))
 
 
 def _check_free(tx: Tx, package: Package) -> None:

@@ -68,7 +68,7 @@ class Sqlite:
 
     def _run(self, sql: str, params: tuple[object, ...]) -> sqlite3.Cursor:
         try:
-            return self._cursor.execute(sql, params)  # type: ignore[arg-type]
+            return self._cursor.execute(sql, params)
         except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeError) as err:
             raise Rejected(f"sqlite: {err}") from err
         except sqlite3.Error as err:

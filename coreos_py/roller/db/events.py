@@ -1,0 +1,59 @@
+"""The events, as they were reported; none is ever dropped."""
+
+from __future__ import annotations
+
+from coreos_py.roller.db.driver import Tx
+from coreos_py.roller.records import EventEntry
+
+
+def add(
+    tx: Tx, entry: EventEntry, *, instance_id: str, app_id: str, group_id: str | None, version: str
+) -> None:
+    """Write an event; `version` is what the instance ran when it told."""
+    tx.execute(
+        "INSERT INTO event (instance_id, app_id, group_id, version, type, result, error_code,"
+        " previous_version, created_us, ignored) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        instance_id,
+        app_id,
+        group_id,
+        version,
+        *entry,
+    )
+
+
+def of_instance(
+    tx: Tx, instance_id: str, app_id: str, *, limit: int = 100, offset: int = 0
+) -> list[EventEntry]:
+    """A machine's events about an application, the newest first."""
+    rows = tx.all(
+        "SELECT type, result, error_code, previous_version, created_us, ignored FROM event"
+        " WHERE instance_id = ? AND app_id = ? ORDER BY id DESC LIMIT ? OFFSET ?",
+        instance_id,
+        app_id,
+        limit,
+        offset,
+    )
+    return [EventEntry._make(row) for row in rows]
+
+
+def count(tx: Tx) -> int:
+    """How many there are."""
+    row = tx.one("SELECT COUNT(*) FROM event")
+    return int(row[0]) if row else 0
+
+
+def counts_over_time(
+    tx: Tx, group_id: str, *, start_us: int, end_us: int, step_us: int
+) -> list[tuple[int, str, int, int, int]]:
+    """(start of the step, version, type, result, how many) of a group's events."""
+    rows = tx.all(
+        "SELECT (created_us / ?) * ?, version, type, result, COUNT(*) FROM event"
+        " WHERE created_us >= ? AND created_us < ? AND group_id = ?"
+        " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+        step_us,
+        step_us,
+        start_us,
+        end_us,
+        group_id,
+    )
+    return [(int(row[0]), row[1], row[2], row[3], int(row[4])) for row in rows]
