@@ -400,7 +400,8 @@ class Connection(asyncio.Protocol):
         """Go on with the body that was held."""
         self._is_body_held = False
         if self._transport is not None and not self._stopped:
-            self._wait_for_more()
+            if self._pending is None:
+                self._wait_for_more()
             self._transport.resume_reading()
 
     def refuse_body(self, response: Response) -> None:

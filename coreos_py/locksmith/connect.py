@@ -11,7 +11,8 @@ from coreos_py.locksmith.lock import KeysV2, KeysV3, Lock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from coreos_py.cli.settings import Kind, Values
     from coreos_py.etcdclient.calls import Call as ApiCall
@@ -71,12 +72,7 @@ class Connection:
 
     def __init__(self, values: Values, *, trace: Trace | None = None) -> None:
         """NoSetup in 0.6.2's words."""
-        try:
-            self._client, keys = _open(values, trace)
-        except NoSetup:
-            raise
-        except (CoreosError, ValueError) as err:
-            raise NoSetup(f"Error initializing etcd client: {err}") from None
+        self._client, keys = open_keys(values, trace=trace)
         try:
             self.lock = Lock(keys, group=values["group"])
         except CoreosError as err:
@@ -111,7 +107,21 @@ def endpoints(values: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _open(values: Values, trace: Trace | None) -> tuple[Etcd | Etcd3, Keys]:
+def open_keys(
+    values: Values | Mapping[str, Any], *, timeout_s: float = TIMEOUT_S, trace: Trace | None = None
+) -> tuple[Etcd | Etcd3, Keys]:
+    """The client, and etcd's keys over the API that was chosen; NoSetup in 0.6.2's words."""
+    try:
+        return _open(values, timeout_s, trace)
+    except NoSetup:
+        raise
+    except (CoreosError, ValueError) as err:
+        raise NoSetup(f"Error initializing etcd client: {err}") from None
+
+
+def _open(
+    values: Values | Mapping[str, Any], timeout_s: float, trace: Trace | None
+) -> tuple[Etcd | Etcd3, Keys]:
     urls, tls = endpoints(values["endpoint"]), _tls(values)
     username, password = values["etcd-username"], values["etcd-password"]
     if values["etcd-api"] == "v3":
@@ -119,7 +129,7 @@ def _open(values: Values, trace: Trace | None) -> tuple[Etcd | Etcd3, Keys]:
 
         newer = Etcd3(
             urls,
-            timeout_s=TIMEOUT_S,
+            timeout_s=timeout_s,
             username=username,
             password=password,
             tls=tls,
@@ -132,7 +142,7 @@ def _open(values: Values, trace: Trace | None) -> tuple[Etcd | Etcd3, Keys]:
 
     client = Etcd(
         urls,
-        timeout_s=TIMEOUT_S,
+        timeout_s=timeout_s,
         username=username,
         password=password,
         tls=tls,
@@ -149,7 +159,7 @@ def _for_calls(trace: Trace | None) -> Callable[[ApiCall, Endpoint, str], None] 
     )
 
 
-def _tls(values: Values) -> Callable[[], ssl.SSLContext] | None:
+def _tls(values: Values | Mapping[str, Any]) -> Callable[[], ssl.SSLContext] | None:
     """What makes the TLS context. One file given means that all three are needed, and read now."""
     cert, key = values["etcd-certfile"], values["etcd-keyfile"]
     ca = values["etcd-cafile"]

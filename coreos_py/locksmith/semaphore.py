@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-_PREFIX = "/coreos.com/updateengine/rebootlock"
+PREFIX = "/coreos.com/updateengine/rebootlock"
 _FIELDS = ("semaphore", "max", "holders")
 _INT_BITS = 64
 _INT_DIGITS_MAX = 20  # of a 64-bit number with its sign
@@ -132,8 +132,8 @@ def parse(text: str) -> Semaphore:
 def key_of(group: str) -> str:
     """The key of a group's semaphore, "" for the machines without a group."""
     if not group:
-        return f"{_PREFIX}/semaphore"
-    return f"{_PREFIX}/groups/{escape_query(group)}/semaphore"
+        return f"{PREFIX}/semaphore"
+    return f"{PREFIX}/groups/{escape_query(group)}/semaphore"
 
 
 def parse_limit(text: str) -> int:
