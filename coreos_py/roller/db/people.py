@@ -6,7 +6,7 @@ from coreos_py.roller.db.driver import Tx
 from coreos_py.roller.records import Invalid, Session, Token, User
 
 _USER = "SELECT name, secret, role, created_us FROM users"
-_TOKEN = "SELECT id, name, role, hash, user_name, created_us, last_used_us FROM token"  # noqa: S105
+_TOKEN = "SELECT id, name, role, hash, user_name, created_us, last_used_us FROM token"
 _SESSION = "SELECT id, user_name, role, created_us, expires_us FROM session"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coreos_py.roller.db.driver import Tx
-from coreos_py.roller.records import DAY_US, SEEN_US, SECOND_US, Sample, Status
+from coreos_py.roller.records import DAY_US, SECOND_US, SEEN_US, Sample, Status
 
 EVERY_US = 300 * SECOND_US
 KEPT_US = 31 * DAY_US

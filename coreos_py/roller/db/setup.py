@@ -1,0 +1,59 @@
+"""Makes a database ready: migrated, and with CoreRoller's first application when it is new."""
+
+from __future__ import annotations
+
+from coreos_py.roller.db import apps, channels, groups
+from coreos_py.roller.db.driver import Database, Tx
+from coreos_py.roller.db.migrate import migrate
+from coreos_py.roller.records import COREOS_APP, App, Channel, Group, Policy
+
+# name, channel's id, its color, group's id, description, the group's policy
+_STREAMS = (
+    (
+        "Stable",
+        "e06064ad-4414-4904-9a6e-fd465593d1b2",
+        "#14b9d6",
+        "9a2deb70-37be-4026-853f-bfdd6b347bbe",
+        "Production machines",
+        Policy(max_updates_per_period=2),
+    ),
+    (
+        "Beta",
+        "128b8c29-5058-4643-8e67-a1a0e3c641c9",
+        "#fc7f33",
+        "3fe10490-dd73-4b49-b72a-28ac19acfcdc",
+        "What becomes stable next",
+        Policy(max_updates_per_period=2),
+    ),
+    (
+        "Alpha",
+        "a87a03ad-4984-47a1-8dc4-3507bae91ee1",
+        "#1fbb86",
+        "5b810680-e36a-4879-b98a-4f989e80b899",
+        "The newest, for trying out",
+        Policy(update_timeout="30 minutes"),
+    ),
+)
+# The words that CoreOS machines call these groups by, whatever their tracks are.
+COREOS_TRACKS = {stream[0].lower(): stream[3] for stream in _STREAMS}
+
+
+def prepare(database: Database, now_us: int) -> bool:
+    """Migrate, and fill a new database; whether it was new. DatabaseError."""
+    applied = migrate(database, now_us)
+    is_new = any(step.number == 1 for step in applied)
+    if is_new:
+        with database.transaction() as tx:
+            _fill(tx, now_us)
+    return is_new
+
+
+def _fill(tx: Tx, now_us: int) -> None:
+    apps.add(tx, App(COREOS_APP, "CoreOS", "The operating system", None, now_us))
+    for name, channel_id, color, group_id, description, policy in _STREAMS:
+        track = name.lower()
+        channels.add(tx, Channel(channel_id, COREOS_APP, track, color, None, now_us))
+        groups.add(
+            tx,
+            Group(group_id, COREOS_APP, channel_id, name, description, track, now_us, policy),
+        )
