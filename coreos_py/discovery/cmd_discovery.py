@@ -10,14 +10,13 @@ import asyncio
 import logging
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from coreos_py.base import listenfds, sdnotify, tls
 from coreos_py.cli.grammar import PFLAG, FlagError
 from coreos_py.cli.program import Call, Program
 from coreos_py.cli.settings import BOOL, DURATION, STRING, UINT, Setting
-from coreos_py.discovery import accesslog, embedded
+from coreos_py.discovery import embedded
 from coreos_py.discovery.forward import Forwarder
 from coreos_py.discovery.hosturl import BadURL, host_only
 from coreos_py.discovery.limiter import Limiter
@@ -25,6 +24,7 @@ from coreos_py.discovery.metrics import Metrics
 from coreos_py.discovery.registry import Registry
 from coreos_py.discovery.service import BODY_MAX, Rules, Service
 from coreos_py.etcdclient.async_client import AsyncEtcd
+from coreos_py.http.accesslog import AccessLog
 from coreos_py.http.aclient import AsyncHTTPClient
 from coreos_py.http.listen import bind_tcp, listen, split_host_port
 from coreos_py.http.server import HTTPServer, Limits
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from coreos_py.cli.settings import Values
-    from coreos_py.http.message import Request
 
 _DRAIN_S = 0.5
 _CONNECT_TIMEOUT_S = 5.0
@@ -224,40 +223,6 @@ class Daemon:
         return tls.client_context(
             ca_file=values["cacert"], cert_file=values["cert"], key_file=values["key"]
         )
-
-
-class AccessLog:
-    """One line on stdout for every request, until nobody wants to read it."""
-
-    def __init__(self) -> None:
-        self._is_open = True
-
-    def write(self, peer: str, request: Request, status: int, size: int) -> None:
-        """Note one request and its answer."""
-        if not self._is_open:
-            return
-        now = time.localtime()
-        when = accesslog.stamp(
-            now.tm_year,
-            now.tm_mon,
-            now.tm_mday,
-            time.strftime("%H:%M:%S", now),
-            offset_s=now.tm_gmtoff,
-        )
-        text = accesslog.line(
-            peer,
-            when,
-            method=request.method,
-            target=request.target.decode("utf-8", "surrogateescape"),
-            version=request.version,
-            status=status,
-            size=size,
-        )
-        try:
-            print(text, flush=True)
-        except OSError as error:
-            self._is_open = False
-            log.error("the access log ends: %s", error.strerror)
 
 
 def _setup_logging() -> None:

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "locksmith": {"base", "cli", "http", "etcdclient", "systemd"},
     "omaha": {"base"},
     "update": {"base", "cli", "http", "omaha", "systemd"},
+    "updatectl": {"base", "cli", "http", "omaha"},
     "cloudinit": {"base", "cli", "http", "systemd"},
     "ignition": {"base", "cli", "http", "cloudinit"},
     "cluster": {"base", "cli", "http", "etcdclient", "etcd", "systemd", "fleet"},
@@ -42,7 +43,7 @@ _PURE_EMBEDDED = (
     "values words specifiers command environment definition directives"
     " policy effects states steps service graph engine"
 )
-_PURE_DISCOVERY = "routes limiter standing page metrics accesslog hosturl"
+_PURE_DISCOVERY = "routes limiter standing page metrics hosturl"
 _PURE_IGNITION = (
     "jsontext schema decode report dataurl checks rules2 rules3 config merge plan diskplan text"
     " resolve convert"
@@ -80,6 +81,10 @@ PURE = (
     "coreos_py.locksmith.semaphore",
     "coreos_py.locksmith.window",
     "coreos_py.omaha",
+    "coreos_py.http.hawk",
+    "coreos_py.updatectl.fakelife",
+    "coreos_py.updatectl.omahaclient",
+    "coreos_py.updatectl.table",
     "coreos_py.update.attempt",
     "coreos_py.update.config",
     "coreos_py.update.gpt",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from coreos_py.discovery import accesslog, page, routes, standing
+from coreos_py.discovery import page, routes, standing
 from coreos_py.discovery.hosturl import BadURL, host_only
 from coreos_py.discovery.limiter import CLIENTS_MAX, Limiter, client_of
 from coreos_py.discovery.metrics import Metrics
 from coreos_py.discovery.routes import BadSize, Route
 from coreos_py.discovery.standing import Member, Standing
 from coreos_py.etcdclient.model import Node
+from coreos_py.http import accesslog
 
 T = "0123456789abcdef0123456789abcdef"
 
