@@ -44,6 +44,7 @@ _UPDATE_CLIENT = "coreos_py.update.cmd_update_engine_client:main"
 _UPDATE_STUB = "coreos_py.update.cmd_stub:main"
 _ROOTDEV = "coreos_py.update.cmd_rootdev:main"
 _SETGOODROOT = "coreos_py.update.cmd_setgoodroot:main"
+_UPDATECTL = "coreos_py.updatectl.cmd_updatectl:main"
 _POSTINST = "coreos_py.update.cmd_postinst:main"
 
 ROWS = (
@@ -78,6 +79,8 @@ ROWS = (
     Row("rootdev", _ROOTDEV, CLI, "rootdev(8)", help="the device that a path is on"),
     Row("coreos-setgoodroot", _SETGOODROOT, CLI, "coreos-setgoodroot(8)", help="mark a good slot"),
     Row("coreos-postinst", _POSTINST, CLI, "coreos-postinst(8)", help="what a new image runs"),
+    Row("updatectl", _UPDATECTL, CLI, "updatectl(1)", help="client for the update server"),
+    Row("updateservicectl", _UPDATECTL, CLI, "updatectl(1)", help="same program as updatectl"),
     Row("coreos-cloudinit", _CLOUDINIT, CLI, "coreos-cloudinit(1)", help="applies user-data"),
     Row("update-ssh-keys", _UPDATE_SSH_KEYS, CLI, "update-ssh-keys(1)", help="sets of SSH keys"),
 )

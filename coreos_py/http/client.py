@@ -90,6 +90,32 @@ class HTTPClient:
         sock = self._connect(endpoint, header_deadline)
         return self._exchange(sock, method, endpoint, data, header_deadline)
 
+    def upload(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        target: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        pieces: Iterable[bytes],
+    ) -> Reply:
+        """One request whose body comes in pieces, on a connection of its own.
+
+        A server may answer before it has taken everything; what is left is not sent then.
+        """
+        chunked = (*headers, ("Transfer-Encoding", "chunked"), ("Connection", "close"))
+        head = encode_request(method, endpoint.authority, target, chunked, b"")
+        sock = self._connect(endpoint, None)
+        stream = ReplyStream(self, sock, endpoint, ReplyParser(method))
+        try:
+            _send_chunks(sock, head, pieces)
+            stream.read_head(None)
+            return Reply(stream.status, stream.fields, b"".join(stream.pieces()))
+        except OSError as exc:
+            raise _translate(exc, _route("write", sock, endpoint)) from exc
+        finally:
+            sock.close()
+
     def close(self) -> None:
         """Close the kept connections."""
         for sock in self._idle.values():
@@ -229,6 +255,20 @@ class ReplyStream:
             raise _translate(exc, _route("read", self._sock, self._endpoint)) from exc
         except (ParseError, BodyLimit) as exc:
             raise TransportError(str(exc) or "reply body too large") from exc
+
+
+def _send_chunks(sock: socket.socket, head: bytes, pieces: Iterable[bytes]) -> None:
+    """Until the end, or until the server says something or hangs up, whichever comes first."""
+    try:
+        sock.sendall(head)
+        for piece in pieces:
+            if select.select([sock], [], [], 0)[0]:
+                return
+            if piece:
+                sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        sock.sendall(b"0\r\n\r\n")
+    except (BrokenPipeError, ConnectionResetError):
+        return  # its answer may be there to read
 
 
 def check_scheme(endpoint: Endpoint) -> None:

@@ -161,13 +161,15 @@ class ReplyParser:
 def encode_request(
     method: str, authority: str, target: str, headers: Iterable[tuple[str, str]], body: bytes
 ) -> bytes:
-    """A whole request as one byte string."""
+    """A whole request as one byte string; one that says it is chunked gets no length."""
     lines = [f"{method} {target} HTTP/1.1\r\nHost: {authority}\r\n"]
+    is_chunked = False
     for name, value in headers:
+        is_chunked = is_chunked or name == "Transfer-Encoding"
         if "\r" in value or "\n" in value:
             raise ValueError(f"header {name}: line break in {value!r}")
         lines.append(f"{name}: {value}\r\n")
-    if body or method in ("PUT", "POST", "PATCH"):
+    if not is_chunked and (body or method in ("PUT", "POST", "PATCH")):
         lines.append(f"Content-Length: {len(body)}\r\n")
     lines.append("\r\n")
     return "".join(lines).encode("utf-8", "surrogateescape") + body

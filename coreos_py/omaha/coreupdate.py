@@ -85,7 +85,7 @@ def _json_type(value: Any) -> str:
         return "bool"
     if isinstance(value, (int, float)):
         return "number"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "value")
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
 TEXT = Kind("string", "", _text)
@@ -200,9 +200,7 @@ ROLLOUT = Shape("Rollout", appId=TEXT, groupId=TEXT, rollout=FRAME.many())
 ROLLOUT_ACTIVE = Shape("RolloutActive", active=FLAG, appId=TEXT, groupId=TEXT)
 
 _VALUES = Shape("GroupRequestsValues", count=QUOTED, timestamp=QUOTED)
-_REQUESTS = Shape(
-    "GroupRequestsItem", result=TEXT, type=TEXT, values=_VALUES.many(), version=TEXT
-)
+_REQUESTS = Shape("GroupRequestsItem", result=TEXT, type=TEXT, values=_VALUES.many(), version=TEXT)
 REQUESTS = Shape("GroupRequestsRollup", items=_REQUESTS.many())
 
 PACKAGE = Shape(

@@ -1,0 +1,123 @@
+"""updatectl's command line: where updateservicectl 2.1.0 says what, and its exit codes.
+
+A command may have both commands of its own and something to do itself (`rollout`, `package create`
+and `package upload`); flags given before the inner command's name count for it too, as upstream's
+shared variables have it. Mirrors cmd.go and help.go.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from coreos_py.cli import grammar
+from coreos_py.cli.grammar import GO
+from coreos_py.cli.program import Program, load
+from coreos_py.cli.settings import BOOL, resolve
+from coreos_py.updatectl.session import ERROR_NO_COMMAND, ERROR_USAGE
+from coreos_py.updatectl.table import COMMANDS, SETTINGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coreos_py.cli.grammar import FlagError, Parsed
+    from coreos_py.cli.program import Call, Command
+
+VERSION = "2.1.0+git"  # of the program whose behaviour this is; scripts compare it
+UPSTREAM_NAME = "updateservicectl"
+
+
+class UpdatectlProgram(Program):
+    """What updateservicectl 2.1.0 prints where, when the words are wrong."""
+
+    def _command(self, call: Call, commands: tuple[Command, ...], parsed: Parsed) -> int:
+        """The innermost command that the words name; a word too many is its argument."""
+        if call.settings["help"]:
+            print(self.help_text(call))
+            return 0
+        name = call.args[0] if call.args else ""
+        command = self.find(commands, name)
+        if command is None:
+            if name == "help":
+                return self._help_for(call, commands, call.args[1:])
+            return self.on_unknown_command(call, name)
+        words = call.args[1:]
+        given: dict[str, tuple[str, object]] = {}
+        while command is not None:
+            call.path = (*call.path, command)
+            inner = grammar.parse(command.settings, words, dialect=GO)
+            given |= inner.flags
+            call.args, call.dash, words = inner.args, inner.dash, inner.args[1:]
+            deeper = self.find(command.commands, inner.args[0]) if inner.args else None
+            if deeper is None:
+                break
+            command = deeper
+        call.flags = resolve(command.settings, flags=given)
+        code = load(command.target)(call) if command.target else ERROR_USAGE
+        if code == ERROR_USAGE:
+            print(self.help_text(call))
+        return code
+
+    def on_flag_error(self, call: Call, err: FlagError) -> int:
+        """Of the program: all on stderr; of a command: its help on stdout."""
+        print(err, file=sys.stderr)
+        if call.path:
+            print(self.help_text(call))
+        else:
+            print(self._usage(), file=sys.stderr)
+        return ERROR_USAGE
+
+    def on_help(self, call: Call) -> int:
+        """`help` is a command; `-h` is not the program's flag, and an error after a command."""
+        if call.args and call.args[0] == "help":
+            print(self.help_text(call))
+            return 0
+        if not call.path:
+            print(self._usage(), file=sys.stderr)
+            return 0
+        print(self.help_text(call))
+        return ERROR_USAGE
+
+    def on_unknown_command(self, call: Call, name: str) -> int:
+        """On stdout, as upstream has it; no word at all is an unknown one too."""
+        shown = name.replace("\\", "\\\\").replace('"', '\\"')
+        print(f'{self.name}: unknown subcommand: "{shown}"')
+        print(f"Run '{self.name} --help' for usage.")
+        return ERROR_NO_COMMAND
+
+    def on_unknown_topic(self, call: Call, name: str) -> int:
+        """Also a word too many after a command that has none of its own."""
+        print(f"Unrecognized command: {name}")
+        return ERROR_NO_COMMAND
+
+    def help_text(self, call: Call) -> str:
+        """With upstream's last line below the help of a command."""
+        text = super().help_text(call)
+        if call.path:
+            text += f'\n\nFor help on global options run "{self.name} --help"'
+        else:
+            text += f'\n\nRun "{self.name} <command> --help" for more details on a command.'
+        return text
+
+    def _usage(self) -> str:
+        """The flags as Go's flag package lists them."""
+        lines = [f"Usage of {self.name}:"]
+        for item in self.settings:
+            value = "" if item.kind is BOOL else " string"
+            default = f' (default "{item.default}")' if value and item.default else ""
+            lines += [f"  -{item.name}{value}", f"    \t{item.help}{default}"]
+        return "\n".join(lines)
+
+
+def called(name: str) -> Program:
+    """The program under one of its names."""
+    return UpdatectlProgram(
+        name,
+        GO,
+        settings=SETTINGS,
+        commands=COMMANDS,
+        version=VERSION,
+        help="client for the update server",
+        about="Manages what rollerd, or another server with CoreUpdate's admin API, gives out.",
+    )
+
+
+PROGRAM = called("updatectl")
