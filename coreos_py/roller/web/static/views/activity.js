@@ -1,0 +1,116 @@
+// @ts-check
+/** What has happened: a time line by day, with filters. */
+
+import { list, query } from "../api.js";
+import { severityBadge } from "../badge.js";
+import { h } from "../dom.js";
+import { clockOf, dayOf } from "../format.js";
+import { heading } from "../parts.js";
+import { pager } from "../table.js";
+import { SEVERITIES, activityText } from "../words.js";
+
+const PER_PAGE = 100;
+const RANGES = { "": "Last 3 days", 1: "Last day", 7: "Last 7 days", 30: "Last 30 days", 365: "Last year" };
+const DAY_MS = 86_400_000;
+
+/** @type {import("../page.js").View} */
+export const activity = {
+  title: () => "Activity",
+  twin: (context) => where(context.query),
+  load: async ({ query: asked }, signal) => {
+    const [entries, apps] = await Promise.all([list(where(asked), signal), list("apps", signal)]);
+    return { ...entries, apps: apps.rows };
+  },
+  news: (data, before) => (data.total > before.total && data.rows[0] ? activityText(data.rows[0]) : ""),
+  draw: (data, context) => [
+    heading("Activity"),
+    filters(data.apps, context),
+    activityList(data.rows, "Nothing has happened that matches these filters."),
+    pager({ page: Number(context.query.page ?? 1), perPage: PER_PAGE, total: data.total, onPage: (page) => context.set({ page }) }),
+  ],
+};
+
+/**
+ * Entries under the days they belong to.
+ * @param {any[]} entries
+ * @param {string} empty
+ */
+export function activityList(entries, empty) {
+  if (!entries.length) return h("p", { class: "quiet" }, empty);
+  /** @type {Map<string, any[]>} */
+  const days = new Map();
+  for (const entry of entries) {
+    const day = dayOf(entry.created_ts);
+    days.set(day, [...(days.get(day) ?? []), entry]);
+  }
+  return h("div", { class: "timeline" }, [...days].map(([day, own]) => h("div", { key: day }, h("h3", null, day), h("ol", null, own.map(line)))));
+}
+
+/** @param {any} entry */
+function line(entry) {
+  const time = h("time", { datetime: entry.created_ts, title: entry.created_ts }, clockOf(entry.created_ts));
+  const place = [entry.application_name, entry.group_name].filter(Boolean).join(" / ");
+  return h(
+    "li",
+    null,
+    time,
+    severityBadge(entry.severity),
+    h("span", { class: "what" }, activityText(entry), place && h("span", { class: "quiet" }, ` · ${place}`)),
+  );
+}
+
+/**
+ * The list's path for what the address asks for.
+ * @param {Record<string, string>} asked
+ */
+function where(asked) {
+  const days = Number(asked.days);
+  // Whole hours, so that the path stays the same from one load to the next.
+  const start = days ? new Date(Math.floor((Date.now() - days * DAY_MS) / 3_600_000) * 3_600_000).toISOString() : "";
+  const { app, group, severity, instance, version, page } = asked;
+  return `activity${query({ app, group, severity, instance, version, start, page, perpage: PER_PAGE })}`;
+}
+
+/**
+ * @param {any[]} apps
+ * @param {import("../page.js").Context} context
+ */
+function filters(apps, context) {
+  const { query: asked, set } = context;
+  const groups = apps.filter((app) => !asked.app || app.id === asked.app).flatMap((app) =>
+    (app.groups ?? []).map((/** @type {any} */ group) => [group.id, asked.app ? group.name : `${app.name} / ${group.name}`]),
+  );
+  return h(
+    "form",
+    { class: "filters", role: "search", "aria-label": "Filter activity", on: { submit: (event) => event.preventDefault() } },
+    select("Application", asked.app, [["", "All"], ...apps.map((app) => [app.id, app.name])], (app) => set({ app, group: null, page: null })),
+    select("Group", asked.group, [["", "All"], ...groups], (group) => set({ group, page: null })),
+    select("Severity", asked.severity, [["", "All"], ...Object.entries(SEVERITIES).map(([number, one]) => [number, one.name])], (severity) => set({ severity, page: null })),
+    input("Instance", asked.instance, (instance) => set({ instance, page: null })),
+    input("Version", asked.version, (version) => set({ version, page: null })),
+    select("Time", asked.days, Object.entries(RANGES).sort(([one], [other]) => Number(one) - Number(other)), (days) => set({ days, page: null })),
+  );
+}
+
+/**
+ * A labelled choice of a filter.
+ * @param {string} label
+ * @param {string | undefined} value
+ * @param {any[][]} options value and text
+ * @param {(value: string) => void} onChange
+ */
+export function select(label, value, options, onChange) {
+  const entries = options.map(([key, text]) => h("option", { value: key, selected: key === (value ?? "") }, text));
+  return h("label", null, h("span", null, label), h("select", { on: { change: (/** @type {any} */ event) => onChange(event.currentTarget.value) } }, entries));
+}
+
+/**
+ * A labelled text of a filter; it counts once it is entered.
+ * @param {string} label
+ * @param {string | undefined} value
+ * @param {(value: string) => void} onChange
+ */
+export function input(label, value, onChange) {
+  const on = { change: (/** @type {any} */ event) => onChange(event.currentTarget.value.trim()) };
+  return h("label", null, h("span", null, label), h("input", { type: "search", value: value ?? "", on }));
+}
