@@ -353,6 +353,12 @@ class Gpt:
             self._headers[copy] = SIGNATURES[hide] + raw[8:]
         return self.changes()[:2]
 
+    def name_disk(self, guid: bytes) -> None:
+        """Give the disk another GUID."""
+        good = self.good_header
+        header = self.header(good)._replace(disk_guid=guid)
+        self._headers[good] = _HEADER.pack(*header) + self._headers[good][HEADER_SIZE:]
+
     def last_free(self, index: int) -> int:
         """The last sector up to which a partition may grow."""
         here = self.entries[index]

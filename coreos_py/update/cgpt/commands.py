@@ -221,6 +221,10 @@ def repair(call: Call) -> int:
     with Disk(path, write=True) as disk:
         for line in mend(disk, verbose=call.flags["v"]):
             print(f"{line}.")
+        if call.flags.given("g"):
+            gpt = _checked(disk)
+            gpt.name_disk(call.flags["g"])
+            disk.save(gpt)
     return 0
 
 
@@ -284,7 +288,8 @@ def next_(call: Call) -> int:
                 raise
             print(CgptError(call, err), file=sys.stderr)
             continue
-        index = table.choose_anyway(gpt.entries)
+        strict = call.flags["g"]
+        index = (table.choose if strict else table.choose_anyway)(gpt.entries)
         if index is None:
             continue
         entry = gpt.entries[index]
@@ -292,6 +297,8 @@ def next_(call: Call) -> int:
         if best is None or (may and entry.priority > best_priority):
             best, best_priority = (path, index), entry.priority if may else -1
     if best is None:
+        if call.flags["g"]:
+            raise CgptError(call, "no slot may be booted: none has a priority, and tries or success")
         return 1
     path, index = best
     with Disk(path, write=True) as disk:

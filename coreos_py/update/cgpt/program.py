@@ -106,7 +106,10 @@ COMMANDS = (
         f"{_COMMANDS}:repair",
         args="DRIVE",
         help="repair the damaged copy by the good one, and follow a disk that has grown",
-        settings=(Setting("v", BOOL, help="say what was found"),),
+        settings=(
+            Setting("v", BOOL, help="say what was found"),
+            Setting("g", GUID, help="also give the disk this GUID"),
+        ),
     ),
     Command(
         "boot",
@@ -125,6 +128,9 @@ COMMANDS = (
         args="[DRIVE]",
         help="print the unique ID of the slot to boot, and use up one of its tries",
         about="Without DRIVE all disks are looked at.",
+        settings=(
+            Setting("g", BOOL, help="as GRUB's gptprio.next: fail where no slot may be booted"),
+        ),
     ),
     Command(
         "find",
