@@ -160,7 +160,7 @@ class Package(NamedTuple):
 
     name: str
     hash: str
-    size: int
+    size: int | str  # CoreRoller's is a text, perhaps empty
     required: bool = True
     hash_sha256: str = ""
 
@@ -201,7 +201,7 @@ def write(
 
 
 def _app_reply(app: AppReply, *, compact: bool) -> Element:
-    attributes = {"appid": app.app_id}
+    attributes = {} if compact and not app.app_id else {"appid": app.app_id}
     if compact and app.version:
         attributes["version"] = app.version
     attributes["status"] = app.status

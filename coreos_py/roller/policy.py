@@ -181,10 +181,19 @@ def _numbers(question: Question, stats: Stats) -> Decision:
     if stats.timed_out >= most:
         return _timed_out(question, stats, most)
     if policy.canaries > stats.succeeded:
-        on_the_way = stats.granted - stats.attempted
-        if stats.succeeded + on_the_way >= policy.canaries:
-            done = f"{stats.succeeded} of {policy.canaries} are done"
-            return Decision(Verdict.CANARIES, done)
+        return _canary(question, stats)
+    return Decision(Verdict.GRANT)
+
+
+def _canary(question: Question, stats: Stats) -> Decision:
+    """The first ones: nobody else until all of them are there."""
+    policy = question.group.policy
+    if stats.timed_out:
+        return _timed_out(question, stats, policy.canaries)
+    on_the_way = stats.granted - stats.attempted
+    if stats.succeeded + on_the_way >= policy.canaries:
+        done = f"{stats.succeeded} of {policy.canaries} are done"
+        return Decision(Verdict.CANARIES, done)
     return Decision(Verdict.GRANT)
 
 

@@ -20,10 +20,15 @@ def by_product(tx: Tx, product_id: str) -> App | None:
     return None if row is None else App(*row)
 
 
-def named(tx: Tx, text: str) -> App | None:
-    """What a client means: an id with or without braces, or a product id."""
+def bare_id(text: str) -> str:
+    """An id as the tables have it: small letters, no braces."""
     bare = text[1:-1] if text[:1] == "{" and text[-1:] == "}" else text
-    return find(tx, bare.lower()) or by_product(tx, bare) or by_product(tx, text)
+    return bare.lower()
+
+
+def named(tx: Tx, text: str) -> App | None:
+    """What a client means: an id with or without braces, or a product id, too."""
+    return find(tx, bare_id(text)) or by_product(tx, text) or by_product(tx, text.strip("{}"))
 
 
 def listing(tx: Tx, *, limit: int = 500, offset: int = 0) -> list[App]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from coreos_py.roller.db import activity
+from coreos_py.roller import interval
+from coreos_py.roller.db import activity, instances
 from coreos_py.roller.db.driver import Row, Tx
-from coreos_py.roller.records import ActivityClass, Group, Invalid, Policy, Severity
+from coreos_py.roller.records import ActivityClass, Group, Invalid, Policy, Severity, Status
 
 BY_ADMIN = "by admin"
 
@@ -132,7 +133,11 @@ def pause(tx: Tx, group: Group, reason: str, now_us: int) -> None:
 
 
 def resume(tx: Tx, group: Group, now_us: int) -> None:
-    """Grant updates again."""
+    """Grant updates again; those that timed out are given up, else they would stop it again."""
+    timeout_us = interval.parse_us(group.policy.update_timeout) or 0
+    for late in instances.overdue(tx, group.id, now_us - timeout_us):
+        ended = late._replace(status=Status.ERROR, in_progress=False)
+        instances.save(tx, late, ended, now_us)
     tx.execute(
         "UPDATE groups SET policy_updates_enabled = 1, pause_reason = '' WHERE id = ?", group.id
     )
