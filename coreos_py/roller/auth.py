@@ -81,10 +81,11 @@ def _derive(password: str, salt: bytes, cost: int, block: int, lanes: int) -> by
     return scrypt(secret, salt=salt, n=cost, r=block, p=lanes, maxmem=memory, dklen=32)
 
 
-def password_trouble(password: str) -> str:
-    """Why this password is not taken; empty if it is."""
-    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
-        return f"a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters"
+def password_trouble(password: str, *, any_length: bool = False) -> str:
+    """Why this password is not taken; empty if it is. CoreRoller took any length."""
+    least = 1 if any_length else PASSWORD_MIN
+    if not least <= len(password) <= PASSWORD_MAX:
+        return f"a password has {least} to {PASSWORD_MAX} characters"
     return ""
 
 

@@ -92,6 +92,17 @@ def since(tx: Tx, kind: int, group_id: str, start_us: int) -> bool:
     return row is not None
 
 
+def latest(tx: Tx, kind: int, group_id: str, version: str) -> int | None:
+    """When a group had its last entry of this class about a version."""
+    row = tx.one(
+        "SELECT MAX(created_us) FROM activity WHERE group_id = ? AND class = ? AND version = ?",
+        group_id,
+        int(kind),
+        version,
+    )
+    return int(row[0]) if row and row[0] is not None else None
+
+
 def _where(query: Query) -> tuple[str, list[object]]:
     choices: tuple[tuple[str, object], ...] = (
         (" AND a.app_id = ?", query.app_id),

@@ -7,18 +7,21 @@ Two kinds of clients are answered. Those of CoreRoller get what it sent: JSON as
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 from coreos_py.base import gojson, gotime
 from coreos_py.http.message import REASONS, Response
 from coreos_py.roller.auth import VIEWER, Principal
 from coreos_py.roller.call import Call, Undo
+from coreos_py.roller.records import Invalid
 from coreos_py.roller.rest import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from coreos_py.roller.rest.gate import Gate
 
 JSON = "application/json"
 PER_PAGE = 500
@@ -31,6 +34,15 @@ _SAFE = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 ANONYMOUS = Principal("", VIEWER, "")
 
 
+class _OfApp(Protocol):
+    @property
+    def app_id(self) -> str: ...
+
+
+T = TypeVar("T")
+R = TypeVar("R", bound=_OfApp)
+
+
 class Page(NamedTuple):
     """Which part of a list."""
 
@@ -41,10 +53,11 @@ class Page(NamedTuple):
 class Ask:
     """A request whose sender may make it; `who` is ANONYMOUS where nobody has to sign in."""
 
-    __slots__ = ("call", "is_json", "params", "query", "who")
+    __slots__ = ("call", "gate", "is_json", "params", "query", "who")
 
-    def __init__(self, call: Call, params: Mapping[str, str], who: Principal) -> None:
+    def __init__(self, call: Call, params: Mapping[str, str], who: Principal, gate: Gate) -> None:
         self.call = call
+        self.gate = gate
         self.params = params
         self.who = who
         self.is_json = wants_json(call)
@@ -109,9 +122,42 @@ class Ask:
         except fields.BadBody as error:
             self.refuse(400, error.message)
 
-    def changed(self, kind: str, app_id: str = "") -> None:
-        """Tell dashboards, after the commit, what they show is old."""
-        self.call.changed.add((kind, app_id))
+    def reference(self, name: str, value: str | None) -> str | None:
+        """The uuid in a field of the body; none is written null, or "" by forms."""
+        if value is None or (value == "" and self.is_json):
+            return None
+        found = canonical_uuid(value)
+        if found is None:
+            self.refuse(400, f"field {name}: {value!r} is no uuid")
+        return found
+
+    @contextmanager
+    def rules(self) -> Iterator[None]:
+        """What the rules do not allow inside is refused."""
+        try:
+            yield
+        except Invalid as error:
+            self.refuse(400, error.message)
+
+    # -- what there is ------
+
+    def of_app(self, record: R | None) -> R | None:
+        """The record, if the path's application has it; CoreRoller did not compare."""
+        if record is None or self.call.config.compat or record.app_id == self.id("app"):
+            return record
+        return None
+
+    def found(self, what: str, record: T | None) -> T:
+        """The record to show."""
+        if record is None:
+            self.refuse(404, f"there is no such {what}")
+        return record
+
+    def to_change(self, what: str, record: T | None) -> T:
+        """The record to change; CoreRoller's clients hear 400 if it is not there."""
+        if record is None:
+            self.refuse(404 if self.is_json else 400, f"there is no such {what}")
+        return record
 
     # -- answers ------
 
@@ -129,10 +175,6 @@ class Ask:
         """204."""
         content = () if self.is_json else (_PLAIN,)
         return Response(204, (*content, *_SAFE, *headers))
-
-    def missing(self, what: str) -> NoReturn:
-        """404."""
-        self.refuse(404, f"there is no such {what}")
 
     def refuse(self, status: int, reason: str) -> NoReturn:
         """End the handler; whatever it wrote is taken back."""
