@@ -46,6 +46,7 @@ _ROOTDEV = "coreos_py.update.cmd_rootdev:main"
 _SETGOODROOT = "coreos_py.update.cmd_setgoodroot:main"
 _UPDATECTL = "coreos_py.updatectl.cmd_updatectl:main"
 _POSTINST = "coreos_py.update.cmd_postinst:main"
+_ROLLERD = "coreos_py.roller.cmd_rollerd:main"
 
 ROWS = (
     Row("coreos", "coreos_py.cmd_coreos:main", OWN, "coreos(1)", help="the suite's own verbs"),
@@ -75,6 +76,7 @@ ROWS = (
     Row("etcd-discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="how new clusters meet"),
     Row("discovery", _DISCOVERY, DAEMON, "etcd-discovery(8)", help="same as etcd-discovery"),
     Row("update_engine_stub", _UPDATE_STUB, CLI, "update_engine_stub(8)", help="only checks in"),
+    Row("rollerd", _ROLLERD, DAEMON, "rollerd(8)", help="server of updates, with a dashboard"),
     Row("cgpt", _CGPT, CLI, "cgpt(8)", help="partition tables and slots"),
     Row("rootdev", _ROOTDEV, CLI, "rootdev(8)", help="the device that a path is on"),
     Row("coreos-setgoodroot", _SETGOODROOT, CLI, "coreos-setgoodroot(8)", help="mark a good slot"),

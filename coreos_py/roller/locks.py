@@ -24,6 +24,7 @@ from coreos_py.locksmith import notes
 from coreos_py.locksmith.connect import open_keys
 from coreos_py.locksmith.lock import Lock
 from coreos_py.locksmith.semaphore import PREFIX, BadSemaphore, HolderMissing, Semaphore, parse
+from coreos_py.roller.db import instances
 from coreos_py.roller.rest.ask import refusal
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from coreos_py.roller.worker import Worker
 
     Admit: TypeAlias = Callable[[Tx, Call], object]  # raises the answer to who may not
-    Aliases: TypeAlias = Callable[[Tx, list[str]], Mapping[str, str]]
 
 TIMEOUT_S = 5.0
 POLL_S = 5.0
@@ -68,7 +68,6 @@ class Doors(NamedTuple):
     begin: Callable[[Request], Pending]
     may_read: Admit
     may_write: Admit
-    aliases: Aliases
     changed: Callable[[], None]
     is_watched: Callable[[], bool]
 
@@ -153,7 +152,8 @@ class Locks:
         aliases: dict[str, str] = {}
 
         def look(tx: Tx, _call: Call) -> Response:
-            aliases.update(self._doors.aliases(tx, ids))
+            known = [instances.find(tx, item) for item in ids]
+            aliases.update((item.id, item.alias) for item in known if item is not None)
             return Response(200)
 
         if ids:

@@ -107,6 +107,6 @@ class Stream:
 
 
 def event(kinds: list[str], app_id: str) -> str:
-    """One event; without kinds it is about everything."""
-    data = gojson.dumps({"kinds": kinds or ["all"], "app": app_id})
+    """One event; without kinds it says that everything has to be looked up again."""
+    data = gojson.dumps({"kinds": kinds, "app": app_id} if kinds else {})
     return f"event: change\ndata: {data}\n\n"

@@ -22,22 +22,13 @@ from coreos_py.update.payload.errors import PayloadError
 from coreos_py.update.payload.reader import Verified
 
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Any
 
     from coreos_py.http.exchange import Pending
     from coreos_py.roller.call import Call, Handler
     from coreos_py.roller.db.driver import Tx
+    from coreos_py.roller.rest.api import Api
     from coreos_py.roller.worker import Worker
-
-    class Records(Protocol):
-        """What the API knows about packages. Each may end in an Undo with the answer."""
-
-        def target(self, tx: Tx, call: Call, *, app: str, package: str) -> Package:
-            """The package whose payload the sender may replace."""
-
-        def filled(self, tx: Tx, call: Call, package: Package) -> Response:
-            """Keep the changed package; the answer."""
-
 
 _PATH = re.compile(r"/api/apps/([^/]+)/packages/([^/]+)/payload")
 _METHODS = ("POST", "PUT")
@@ -61,7 +52,7 @@ class Uploads:
         self,
         payloads: Payloads,
         worker: Worker,
-        records: Records,
+        records: Api,
         threads: ThreadPoolExecutor,
         *,
         call: Callable[[Request], Call],
@@ -166,8 +157,7 @@ class Upload:
         found: list[Package] = []
 
         def look(tx: Tx, call: Call) -> Response:
-            records = self._uploads.records
-            found.append(records.target(tx, call, app=self._app, package=self._package_id))
+            found.append(self._target(tx, call))
             return Response(200)
 
         answer = await self._in_database(look, write=False)
@@ -205,11 +195,15 @@ class Upload:
         stored = await self._in_thread(incoming.keep, name)
 
         def fill(tx: Tx, call: Call) -> Response:
-            records = self._uploads.records
-            now = records.target(tx, call, app=self._app, package=self._package_id)
-            return records.filled(tx, call, with_payload(now, stored, call, verified=verified))
+            filled = with_payload(self._target(tx, call), stored, call, verified=verified)
+            return self._uploads.records.filled(tx, call, filled)
 
         return await self._in_database(fill, write=True)
+
+    def _target(self, tx: Tx, call: Call) -> Package:
+        """The package whose payload this becomes; an Undo if the sender may not, or has none."""
+        records = self._uploads.records
+        return records.target(tx, call, app=self._app, package=self._package_id)
 
     def _suffix(self, package: Package) -> str:
         given = os.path.splitext(_option(self._request, "filename"))[1]

@@ -2,12 +2,14 @@
 
 The files are package data under coreos_py/units/, with @BINDIR@ for the commands' directory.
 Installed ones start with a mark, by which a later run knows them as ours; others stay as they are.
+What the system bus has to allow a daemon comes along, where units are in one of systemd's own
+directories, also below another root.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from coreos_py.base.atomic import write_atomically
 from coreos_py.base.errors import CoreosError
@@ -26,6 +28,7 @@ COMMANDS = {
     "locksmithd.service": "locksmithd",
     "media-configdrive.mount": "coreos-cloudinit",
     "media-configvirtfs.mount": "coreos-cloudinit",
+    "rollerd.service": "rollerd",
     "system-cloudinit@.service": "coreos-cloudinit",
     "system-config.target": "coreos-cloudinit",
     "update-engine-stub.service": "update_engine_stub",
@@ -40,6 +43,16 @@ COMMANDS = {
 }
 UNITS = tuple(COMMANDS)
 MARK = "# Written by `coreos units`."
+POLICY_MARK = "<!-- Written by `coreos units`. -->"
+# Where the bus looks that belongs to systemd's directory; the ends of both paths.
+_BUSES = (
+    ("/usr/local/lib/systemd/system", "/etc/dbus-1/system.d"),
+    ("/usr/lib/systemd/system", "/usr/share/dbus-1/system.d"),
+    ("/lib/systemd/system", "/usr/share/dbus-1/system.d"),
+    ("/etc/systemd/system", "/etc/dbus-1/system.d"),
+)
+Policies = Mapping[str, tuple[str, str]]
+"""By the unit's name: the file's name and text."""
 
 
 def text(name: str, *, bin_dir: str) -> str:
@@ -64,21 +77,25 @@ def install(
     *,
     bin_dir: str,
     say: Callable[[str], None],
+    policies: Policies | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> list[Refused]:
-    """Write the units; the ones that somebody else wrote are returned and left alone."""
+    """Write the units and their policies; what somebody else wrote is returned and left alone."""
     refused = []
-    texts = {name: text(name, bin_dir=bin_dir).encode() for name in names}
+    files = {os.path.join(directory, name): text(name, bin_dir=bin_dir).encode() for name in names}
     if not os.path.isdir(directory) and not dry_run:
         raise CoreosError(f"{directory}: no such directory")
-    for name, data in texts.items():
-        path = os.path.join(directory, name)
+    for path, content in _policy_files(directory, names, policies):
+        files[path] = f"{POLICY_MARK}\n{content}".encode()
+        if not dry_run:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+    for path, data in files.items():
         present = _present(path)
         if present == data:
             continue
         if present is not None and not _ours(present) and not force:
-            refused.append(Refused(path, "a unit that is not ours"))
+            refused.append(Refused(path, "a file that is not ours"))
             continue
         say(f"installed {path}")
         if not dry_run:
@@ -87,16 +104,39 @@ def install(
 
 
 def uninstall(
-    directory: str, names: Sequence[str], *, say: Callable[[str], None], dry_run: bool = False
+    directory: str,
+    names: Sequence[str],
+    *,
+    say: Callable[[str], None],
+    policies: Policies | None = None,
+    dry_run: bool = False,
 ) -> None:
-    """Remove the units that install wrote."""
-    for name in names:
-        path = os.path.join(directory, name)
+    """Remove what install wrote."""
+    paths = [os.path.join(directory, name) for name in names]
+    for path in paths + [path for path, _ in _policy_files(directory, names, policies)]:
         present = _present(path)
         if present is not None and _ours(present):
             say(f"removed {path}")
             if not dry_run:
                 os.unlink(path)
+
+
+def bus_directory(directory: str) -> str:
+    """Where the system bus finds the policies of units in `directory`; "" for nowhere."""
+    path = os.path.abspath(directory)
+    for end, bus in _BUSES:
+        if path.endswith(end):
+            return path.removesuffix(end) + bus
+    return ""
+
+
+def _policy_files(
+    directory: str, names: Sequence[str], policies: Policies | None
+) -> list[tuple[str, str]]:
+    """Path and text of every policy that goes with these units there."""
+    bus = bus_directory(directory)
+    chosen = [policies[name] for name in names if name in policies] if policies and bus else []
+    return [(os.path.join(bus, name), content) for name, content in chosen]
 
 
 def _present(path: str) -> bytes | None:
@@ -111,4 +151,4 @@ def _present(path: str) -> bytes | None:
 
 
 def _ours(data: bytes) -> bool:
-    return data.startswith(MARK.encode())
+    return data.startswith((MARK.encode(), POLICY_MARK.encode()))

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "fleet": {"base", "cli", "http", "etcdclient", "etcd", "systemd"},
     "locksmith": {"base", "cli", "http", "etcdclient", "systemd"},
     "omaha": {"base"},
+    "roller": {"base", "cli", "http", "etcdclient", "locksmith", "omaha", "update"},
     "update": {"base", "cli", "http", "omaha", "systemd"},
     "updatectl": {"base", "cli", "http", "omaha"},
     "cloudinit": {"base", "cli", "http", "systemd"},

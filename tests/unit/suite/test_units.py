@@ -30,7 +30,13 @@ def _parsed(name):
 
 @pytest.mark.parametrize(
     ("name", "command"),
-    [("etcd", "etcd"), ("etcd2", "etcd2"), ("fleet", "fleetd"), ("discovery", "etcd-discovery")],
+    [
+        ("etcd", "etcd"),
+        ("etcd2", "etcd2"),
+        ("fleet", "fleetd"),
+        ("discovery", "etcd-discovery"),
+        ("rollerd", "rollerd"),
+    ],
 )
 def test_daemons(name, command):
     service = _parsed(f"{name}.service")["Service"]
@@ -89,6 +95,7 @@ def test_systemd_understands_them(tmp_path):
         "etcd-discovery",
         "fleetd",
         "locksmithd",
+        "rollerd",
         "update_engine",
         "update_engine_stub",
         "flanneld",
@@ -156,3 +163,47 @@ def test_unknown_unit(tmp_path):
     with pytest.raises(CoreosError, match="no unit is called nosuch"):
         install(tmp_path, ["etcd.service", "nosuch"])
     assert os.listdir(tmp_path) == []
+
+
+POLICIES = {"update-engine.service": ("com.example.conf", "<busconfig/>\n")}
+
+
+@pytest.mark.parametrize(
+    ("units", "bus"),
+    [
+        ("usr/lib/systemd/system", "usr/share/dbus-1/system.d"),
+        ("lib/systemd/system", "usr/share/dbus-1/system.d"),
+        ("usr/local/lib/systemd/system", "etc/dbus-1/system.d"),
+        ("etc/systemd/system", "etc/dbus-1/system.d"),
+    ],
+)
+def test_the_bus_gets_its_policy(tmp_path, units, bus):
+    (tmp_path / units).mkdir(parents=True)
+    said = []
+    where = str(tmp_path / units)
+    names = ("update-engine.service", "locksmithd.service")
+    options = {"say": said.append, "policies": POLICIES}
+    assert work.install(where, names, bin_dir="/usr/bin", **options) == []
+    policy = tmp_path / bus / "com.example.conf"
+    assert policy.read_text() == f"{work.POLICY_MARK}\n<busconfig/>\n"
+    assert len(said) == 3
+    assert work.install(where, names, bin_dir="/usr/bin", **options) == []
+    assert len(said) == 3
+    work.uninstall(where, names, **options)
+    assert not policy.exists()
+    policy.write_text("<busconfig>theirs</busconfig>\n")
+    refused = work.install(where, names, bin_dir="/usr/bin", **options)
+    assert [path for path, _ in refused] == [str(policy)]
+    work.uninstall(where, names, **options)
+    assert policy.exists()
+
+
+def test_other_directories_and_units_have_no_policy(tmp_path):
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    for where, names in (
+        (tmp_path, work.UNITS),
+        (tmp_path / "etc/systemd/system", ["etcd.service"]),
+    ):
+        options = {"bin_dir": "/usr/bin", "policies": POLICIES, "say": lambda _: None}
+        assert work.install(str(where), names, **options) == []
+    assert list(tmp_path.rglob("com.*")) == []
