@@ -150,7 +150,8 @@ def install(
     The archive is kept under a versioned name in DIR/../lib/coreos, so that a running daemon's
     file is never replaced; the commands are links to it. Files of others are left alone. Doing it
     again changes nothing. With --units DIR/../lib/systemd/system the systemd units come along:
-    etcd2, fleet, user-config.target and whatever else user-data and scripts expect to find.
+    etcd2, fleet, user-config.target and whatever else user-data and scripts expect to find; and
+    what the system bus has to allow update_engine.
     """
     from coreos_py.suite import install as work
     from coreos_py.suite import resources
@@ -168,7 +169,9 @@ def install(
     if uninstall:
         work.uninstall(plan, say=click.echo)
         if units_dir:
-            unit_files.uninstall(units_dir, unit_names, say=click.echo, dry_run=dry_run)
+            unit_files.uninstall(
+                units_dir, unit_names, policies=_policies(), say=click.echo, dry_run=dry_run
+            )
         return
     archive = resources.archive()
     if not archive:
@@ -184,6 +187,7 @@ def install(
             units_dir,
             unit_names,
             bin_dir=plan.directory,
+            policies=_policies(),
             say=click.echo,
             force=force,
             dry_run=dry_run,
@@ -215,10 +219,12 @@ def units(
     where = bin_dir or _bin_dir(ctx.obj)
     if target is not None:
         chosen = names or work.UNITS
-        refused = work.install(target, chosen, bin_dir=where, force=force, say=click.echo)
+        refused = work.install(
+            target, chosen, bin_dir=where, policies=_policies(), force=force, say=click.echo
+        )
         _report_refused(ctx, refused)
     elif remove_from is not None:
-        work.uninstall(remove_from, names or work.UNITS, say=click.echo)
+        work.uninstall(remove_from, names or work.UNITS, policies=_policies(), say=click.echo)
     elif names:
         click.echo("\n".join(work.text(name, bin_dir=where) for name in names), nl=False)
     else:
@@ -232,6 +238,13 @@ def doctor() -> None:
 
     for what, finding in work.report():
         click.echo(f"{what + ':':28}{finding}")
+
+
+def _policies() -> dict[str, tuple[str, str]]:
+    """What the system bus has to allow, by the unit that needs it."""
+    from coreos_py.update import policy
+
+    return {"update-engine.service": (policy.FILE, policy.POLICY)}
 
 
 def _bin_dir(argv0: str) -> str:

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from coreos_py.systemd.dbus_connection import Connection, DBusError, connect, system_bus_address
 from coreos_py.systemd.dbus_service import Method, Service
+from coreos_py.update.policy import INTERFACE, NAME
 
 if TYPE_CHECKING:
     from coreos_py.update.attempt import Status
     from coreos_py.update.engine import Engine
 
-NAME = "com.coreos.update1"
 PATH = "/com/coreos/update1"
-INTERFACE = "com.coreos.update1.Manager"
 SIGNAL = "StatusUpdate"
 _STATUS = "xdssx"
 _FAILED = "org.freedesktop.DBus.Error.Failed"

@@ -18,6 +18,7 @@ from coreos_py.update import api
 from coreos_py.update.engine import Engine, Places
 from coreos_py.update.gflags import Gflags
 from coreos_py.update.logs import GlogFormatter
+from coreos_py.update.policy import POLICY
 from coreos_py.update.slots import Slots
 
 if TYPE_CHECKING:
@@ -29,30 +30,6 @@ log = logging.getLogger(__name__)
 
 VERSION = "0.4.10"  # of the program whose behaviour this is
 _ON_AN_IMAGE = "To try it on an image"
-
-# Root may own the name and call; the user core may call the three methods and nothing else.
-POLICY = f"""\
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
-  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <policy context="default">
-    <deny send_destination="{api.NAME}"/>
-  </policy>
-  <policy user="root">
-    <allow own="{api.NAME}"/>
-    <allow send_destination="{api.NAME}"/>
-    <allow send_interface="{api.INTERFACE}"/>
-  </policy>
-  <policy user="core">
-    <allow send_destination="{api.NAME}" send_interface="{api.INTERFACE}"
-           send_member="AttemptUpdate"/>
-    <allow send_destination="{api.NAME}" send_interface="{api.INTERFACE}"
-           send_member="ResetStatus"/>
-    <allow send_destination="{api.NAME}" send_interface="{api.INTERFACE}"
-           send_member="GetStatus"/>
-  </policy>
-</busconfig>
-"""
 
 PROGRAM = Gflags(
     "update_engine",

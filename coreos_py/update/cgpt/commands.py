@@ -298,7 +298,7 @@ def next_(call: Call) -> int:
             best, best_priority = (path, index), entry.priority if may else -1
     if best is None:
         if call.flags["g"]:
-            raise CgptError(call, "no slot may be booted: none has a priority, and tries or success")
+            raise CgptError(call, "no slot has a priority and may be tried or was good")
         return 1
     path, index = best
     with Disk(path, write=True) as disk:
