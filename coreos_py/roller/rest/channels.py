@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coreos_py.roller import validate
-from coreos_py.roller.db import apps, channels
+from coreos_py.roller.db import apps, channels, packages
 from coreos_py.roller.records import Channel
 from coreos_py.roller.rest import fields, views
 
@@ -33,7 +33,7 @@ def add(tx: Tx, ask: Ask) -> Response:
     """Register a channel."""
     app = ask.to_change("application", apps.find(tx, ask.id("app")))
     blank = Channel(ask.call.new_id(), app.id, "", "", None, ask.call.now_us)
-    channel = _filled(ask, blank, ask.body(fields.CHANNEL))
+    channel = _filled(tx, ask, blank, ask.body(fields.CHANNEL))
     with ask.rules():
         channels.add(tx, channel)
     return ask.ok(views.channel(tx, channel))
@@ -43,7 +43,7 @@ def update(tx: Tx, ask: Ask) -> Response:
     """Change a channel; a new package starts its groups' rollouts."""
     before = ask.to_change("channel", _named(tx, ask))
     base = before if ask.is_json else before._replace(name="", color="", package_id=None)
-    channel = _filled(ask, base, ask.body(fields.CHANNEL))
+    channel = _filled(tx, ask, base, ask.body(fields.CHANNEL))
     with ask.rules():
         channels.update(tx, channel, ask.call.now_us)
     return ask.ok(views.channel(tx, channel))
@@ -59,11 +59,14 @@ def _named(tx: Tx, ask: Ask) -> Channel | None:
     return ask.of_app(channels.find(tx, ask.id("channel")))
 
 
-def _filled(ask: Ask, base: Channel, values: dict[str, Any]) -> Channel:
+def _filled(tx: Tx, ask: Ask, base: Channel, values: dict[str, Any]) -> Channel:
     known: dict[str, Any] = {key: values[key] for key in ("name", "color") if key in values}
     if "package_id" in values:
         known["package_id"] = ask.reference("package_id", values["package_id"])
     channel = base._replace(**known)
     with ask.rules():
         validate.channel(channel)
+    package = packages.find(tx, channel.package_id) if channel.package_id else None
+    if package is not None and not package.url:
+        ask.refuse(400, f"package {package.version} has no file yet, nor the URL of one")
     return channel
