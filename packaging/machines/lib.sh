@@ -91,7 +91,8 @@ make_machine() {
 }
 
 # Switches machine N on, in control groups of its own, else machines disturb each other's accounting.
-# A machine with a folder "configdrive" sees it as its config drive.
+# A machine with a folder "configdrive" sees it as its config drive. The words of its file "options"
+# are more of systemd-nspawn's.
 switch_on() {
     number=$1
     home=$DIR/$number
@@ -99,6 +100,8 @@ switch_on() {
     make_machine "$number"
     set --
     [ ! -d "$home/configdrive" ] || set -- "--bind-ro=$home/configdrive:/media/configdrive"
+    # shellcheck disable=SC2046
+    [ ! -f "$home/options" ] || set -- "$@" $(cat "$home/options")
     (
         for hierarchy in $CGROUPS; do
             [ -d "/sys/fs/cgroup/$hierarchy" ] || continue

@@ -28,9 +28,9 @@ def why_not() -> str:
 
 
 class Bed:
-    """A place for machines, empty at first."""
+    """A place for machines, empty at first; `farewell` is what a shell does when all are gone."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, farewell: str = ":") -> None:
         # Names and addresses of this test process alone: another suite may run beside it.
         number = os.getpid()
         self.environment = os.environ | {
@@ -39,7 +39,7 @@ class Bed:
             "COREOS_MACHINES_NET": f"198.{18 + number // 250 % 2}.{number % 250}",
         }
         self._watchdog = subprocess.Popen(
-            ["sh", "-c", f"read -r _; exec {SCRIPTS}/down.sh"],
+            ["sh", "-c", f"read -r _; {SCRIPTS}/down.sh && {farewell}"],
             stdin=subprocess.PIPE,
             env=self.environment,
             start_new_session=True,

@@ -20,7 +20,9 @@ CUSTOM = 1 << 28  # what every error code carries when the server is not upstrea
 class UpdateServer:
     """`payload` is on offer as `version` to every machine that runs another one."""
 
-    def __init__(self, payload: bytes, *, version: str = "2.0.0") -> None:
+    def __init__(
+        self, payload: bytes, *, version: str = "2.0.0", host: str = "127.0.0.1"
+    ) -> None:
         self.version = version
         self.offer(payload)
         self.urls = 1
@@ -38,7 +40,7 @@ class UpdateServer:
         self.pings = 0
         self.policies: list[bytes] = []
         self.policy_status = 200
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = http.server.ThreadingHTTPServer((host, 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
@@ -55,8 +57,9 @@ class UpdateServer:
 
     @property
     def base(self) -> str:
-        """http://127.0.0.1:port"""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        """http://host:port"""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
