@@ -127,7 +127,7 @@ def _commands(items: Iterable[Command], prefix: str) -> Iterator[str]:
         if command.hidden:
             continue
         name = f"{prefix}{command.name}"
-        if command.commands:
+        if command.commands and not command.target:
             yield from _commands(command.commands, f"{name} ")
             continue
         arguments = f" Ar {_word(command.args)}" if command.args else ""
@@ -137,6 +137,7 @@ def _commands(items: Iterable[Command], prefix: str) -> Iterator[str]:
             yield from _paragraphs(command.about)
         if any(not setting.hidden for setting in command.settings):
             yield from options(command.settings)
+        yield from _commands(command.commands, f"{name} ")
 
 
 def environment(settings: Iterable[Setting]) -> Iterator[str]:

@@ -76,7 +76,7 @@ def _usage(program: Program, name: str, command: Command | None) -> str:
         if not program.commands:
             return f"{name} [flags]{' ' + program.args if program.args else ''}"
         return f"{name} [global options] command [command options] [arguments...]"
-    if command.commands:
+    if command.commands and not command.target:
         return f"{name} command [command options] [arguments...]"
     options = " [command options]" if command.settings else ""
     return f"{name}{options}{' ' + command.args if command.args else ''}"

@@ -164,7 +164,7 @@ def _show(groups: Iterable[dict[str, Any]]) -> int:
                 group["channelId"],
                 group["id"],
                 str(group["updatesPaused"]).lower(),
-                format_float(float(group["updatePercent"])),
+                _percent(group["updatePercent"]),
                 str(group["rolloutActive"]).lower(),
             )
         )
@@ -173,3 +173,13 @@ def _show(groups: Iterable[dict[str, Any]]) -> int:
     ]
     show("Label\tApp\tChannel\tId\tUpdates Paused\tPercent\tRollout Active\n" + "".join(rows))
     return OK
+
+
+def _percent(value: float) -> str:
+    """A number as Go's %v prints it: with an exponent when it is very small or large."""
+    mantissa, _, exponent = next(
+        text for digits in range(17) if float(text := f"{value:.{digits}e}") == value
+    ).partition("e")
+    if -4 <= int(exponent) < 6:
+        return format_float(float(value))
+    return f"{mantissa}e{exponent}"
