@@ -69,6 +69,8 @@ def update_user(tx: Tx, ask: Ask) -> Response:
     """Change a user's password or role; a new password ends the sessions."""
     before = ask.found("user", people.user(tx, ask.params["user"]))
     values = ask.body(fields.USER)
+    if values.get("name", before.name) != before.name:
+        ask.refuse(400, "a user's name cannot be changed")
     after = before
     if "role" in values:
         after = after._replace(role=_role(ask, values["role"]))

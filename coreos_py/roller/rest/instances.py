@@ -58,7 +58,9 @@ def rename(tx: Tx, ask: Ask) -> Response:
     """Give an instance a name for people."""
     instance_id = ask.params["instance"]
     ask.to_change("instance", instances.find(tx, instance_id))
-    alias = ask.body(fields.INSTANCE).get("alias", "")
+    alias = ask.body(fields.INSTANCE).get("alias")
+    if alias is None:
+        ask.refuse(400, "field alias is needed")
     with ask.rules():
         validate.alias(alias)
     instances.rename(tx, instance_id, alias)
