@@ -176,10 +176,10 @@ function parsed(text) {
 function refusal(status, text) {
   let reason = "";
   try {
-    const answer = JSON.parse(text);
-    reason = String(answer.error ?? answer.message ?? "");
+    reason = String(JSON.parse(text).error ?? "");
   } catch {
-    reason = "";
+    // What takes uploads answers with a line of text, proxies with pages.
+    reason = text.length < 300 && !text.includes("<") ? text.trim() : "";
   }
   return reason || (REFUSALS[/** @type {400} */ (status)] ?? `the server answered ${status}`);
 }

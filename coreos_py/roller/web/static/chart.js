@@ -91,7 +91,8 @@ export function areas(title, series, points) {
   return h(
     "figure",
     { class: "chart" },
-    h("div", { class: "plot" }, h("span", { class: "top quiet" }, count(top)), picture),
+    h("div", { class: "top quiet" }, count(top)),
+    picture,
     h("div", { class: "axis quiet" }, axisTicks(first, last)),
     h("p", { class: "readout", "aria-hidden": "true" }, "\u00a0"),
     h("ul", { class: "legend" }, legend),

@@ -88,7 +88,7 @@ function rolling(app, group) {
  * @returns {Finding[]}
  */
 function full(lock) {
-  if (lock.semaphore > 0 || !lock.holders?.some((/** @type {any} */ one) => isOld(one))) return [];
+  if (lock.semaphore === null || lock.semaphore > 0 || !lock.holders?.some((/** @type {any} */ one) => isOld(one))) return [];
   const name = lock.group ? `reboot lock of group ${lock.group}` : "reboot lock";
   return [{ tone: "wait", text: `the ${name} is taken for over an hour, nobody else may reboot`, place: "locks" }];
 }

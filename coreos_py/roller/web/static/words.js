@@ -52,6 +52,8 @@ const ACTIVITY = {
   3: (entry) => `Rollout of ${entry.version} finished in ${group(entry)}: every instance has it`,
   4: (entry) => `Rollout of ${entry.version} failed in ${group(entry)}: updates are disabled`,
   5: (entry) => `Instance ${entry.instance_id ?? "?"} failed to update to ${entry.version}`,
+  7: (entry) => `Updates paused in ${group(entry)}`,
+  8: (entry) => `Updates resumed in ${group(entry)}`,
   6: (entry) => `Channel ${entry.channel_name ?? "?"} now points to ${entry.version || "no package"}`,
 };
 
@@ -61,7 +63,6 @@ const ACTIVITY = {
  * @returns {string}
  */
 export function activityText(entry) {
-  if (entry.message) return entry.message;
   const say = ACTIVITY[entry.class];
   return say ? say(entry) : `Event of class ${entry.class}${entry.version ? ` (${entry.version})` : ""}`;
 }

@@ -18,10 +18,11 @@ export function editApplication(app, others) {
     fields: [
       { name: "name", label: "Name", value: app?.name, required: true },
       { name: "description", label: "Description", value: app?.description, type: "textarea" },
+      { name: "product_id", label: "Product ID", value: app?.product_id, hint: "Another ID by which machines may ask; empty: none.", advanced: true },
       ...(app || !others.length ? [] : [/** @type {const} */ ({ name: "from", label: "Copy groups and channels of", type: "select", options: copies })]),
     ],
-    act: ({ name, description, from }) => {
-      const body = { ...app, name, description };
+    act: ({ name, description, product_id, from }) => {
+      const body = { name, description, product_id: product_id || null };
       return app ? send("PUT", path`apps/${app.id}`, body) : send("POST", `apps${query({ clone_from: from })}`, body);
     },
   });

@@ -20,16 +20,16 @@ const NEW = {
 /**
  * @param {any} app
  * @param {any} group null for a new one
+ * @param {string[]} zones time zones that the server knows
  */
-export function editGroup(app, group) {
+export function editGroup(app, group, zones) {
   const value = group ?? NEW;
   return formDialog({
     title: group ? `Edit group ${group.name}` : "New group",
     label: group ? "Save" : "Create",
-    fields: [...identity(app, value), ...policy(value)],
+    fields: [...identity(app, value), ...policy(value, zones)],
     act: (values) => {
       const body = {
-        ...value,
         ...values,
         channel_id: values.channel_id || null,
         policy_timezone: values.policy_timezone || null,
@@ -78,7 +78,7 @@ export function deleteGroup(app, group) {
   const total = group.instances_stats?.total ?? 0;
   return confirmDialog({
     title: `Delete group ${group.name}?`,
-    text: h("p", null, `The history of its ${plural(total, "instance")} is deleted with it. Machines of this group will be refused until they are configured for another one.`),
+    text: h("p", null, `Its ${plural(total, "instance")} then belong to no group, and are refused updates until they are configured for another one.`),
     label: "Delete group",
     act: () => send("DELETE", path`apps/${app.id}/groups/${group.id}`),
   });
@@ -101,9 +101,10 @@ function identity(app, value) {
 
 /**
  * @param {any} value
+ * @param {string[]} zones
  * @returns {import("../forms.js").Field[]}
  */
-function policy(value) {
+function policy(value, zones) {
   return [
     { name: "policy_updates_enabled", label: "Updates enabled", type: "checkbox", value: value.policy_updates_enabled },
     { name: "policy_safe_mode", label: "Safe mode", type: "checkbox", value: value.policy_safe_mode, hint: "One machine first; if its update fails, the group pauses." },
@@ -113,6 +114,6 @@ function policy(value) {
     { name: "policy_canaries", label: "Canaries", type: "number", min: 0, value: value.policy_canaries ?? 0, hint: "So many machines must run the new version before anybody else gets it; 0: none." },
     { name: "update_percent", label: "Share of instances (%)", type: "number", min: 0, max: 100, step: "any", value: value.update_percent ?? 100, hint: "At most this share of the group is updated." },
     { name: "policy_office_hours", label: "Office hours only", type: "checkbox", value: value.policy_office_hours, hint: "Monday to Friday, 09:00 to 16:59 in the time zone." },
-    { name: "policy_timezone", label: "Time zone", value: value.policy_timezone, suggestions: Intl.supportedValuesOf("timeZone"), hint: "Needed for office hours, such as “Europe/Berlin”." },
+    { name: "policy_timezone", label: "Time zone", value: value.policy_timezone, suggestions: zones, hint: "Needed for office hours, such as “Europe/Berlin”." },
   ];
 }

@@ -21,7 +21,7 @@ export function editPackage(app, one, canUpload) {
     label: one ? "Save" : "Create",
     fields: [...identity(app, one, canUpload), ...action(one)],
     act: async (values, progress, signal) => {
-      const body = packageOf(one, values);
+      const body = packageOf(values);
       // A second try after an upload that broke off must not create the package again.
       const saved = id ? await send("PUT", path`apps/${app.id}/packages/${id}`, body) : await send("POST", path`apps/${app.id}/packages`, body);
       id = saved?.id ?? id;
@@ -46,18 +46,16 @@ export function deletePackage(app, one) {
 
 /**
  * The object to send for a form's values.
- * @param {any} one
  * @param {Record<string, any>} values
  */
-function packageOf(one, values) {
+function packageOf(values) {
   const { payload, type, ...rest } = values;
   const own = Object.fromEntries(Object.entries(rest).filter(([name]) => !ACTION.includes(name)));
   const coreos = Object.fromEntries(ACTION.map((name) => [name, values[name]]));
   return {
-    ...one,
     ...own,
     type: Number(type),
-    coreos_action: type === COREOS ? { ...one?.coreos_action, ...coreos } : null,
+    coreos_action: type === COREOS ? coreos : null,
   };
 }
 

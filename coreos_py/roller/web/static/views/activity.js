@@ -6,6 +6,7 @@ import { severityBadge } from "../badge.js";
 import { h } from "../dom.js";
 import { clockOf, dayOf } from "../format.js";
 import { heading } from "../parts.js";
+import { href } from "../router.js";
 import { pager } from "../table.js";
 import { SEVERITIES, activityText } from "../words.js";
 
@@ -49,14 +50,27 @@ export function activityList(entries, empty) {
 /** @param {any} entry */
 function line(entry) {
   const time = h("time", { datetime: entry.created_ts, title: entry.created_ts }, clockOf(entry.created_ts));
-  const place = [entry.application_name, entry.group_name].filter(Boolean).join(" / ");
+  const text = activityText(entry);
+  const where = [entry.application_name, entry.group_name].filter(Boolean).join(" / ");
+  const place = text.includes(where) ? "" : where;
   return h(
     "li",
     null,
     time,
     severityBadge(entry.severity),
-    h("span", { class: "what" }, activityText(entry), place && h("span", { class: "quiet" }, ` · ${place}`)),
+    h("span", { class: "what" }, subject(entry, text), place && h("span", { class: "quiet" }, ` · ${place}`), entry.note && h("small", null, entry.note)),
   );
+}
+
+/**
+ * What an entry says, as a link to what it is about.
+ * @param {any} entry
+ * @param {string} text
+ */
+function subject({ application_id: app, group_id: group, instance_id: instance }, text) {
+  if (!app) return text;
+  const params = { app, group, instance };
+  return h("a", { class: "plainlink", href: href(group ? (instance ? "instance" : "group") : "app", params) }, text);
 }
 
 /**

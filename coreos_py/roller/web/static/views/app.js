@@ -36,9 +36,9 @@ export const app = {
         actions: canWrite
           ? [button("Edit", () => after(editApplication(data, []), context)), button("Delete", () => remove(data), { kind: "danger" })]
           : [],
-        below: h("p", { class: "quiet" }, data.description || "", " ID ", h("code", null, data.id)),
+        below: h("p", { class: "quiet" }, data.description ? `${data.description} · ` : "", "ID ", h("code", null, data.id)),
       }),
-      section("Groups", groups(data, context), add("New group", () => editGroup(data, null))),
+      section("Groups", groups(data, context), add("New group", () => editGroup(data, null, config.timezones ?? []))),
       section("Channels", channels(data, context), add("New channel", () => editChannel(data, null))),
       section("Packages", packages(data, context), add("New package", () => editPackage(data, null, config.payloads))),
     ];
@@ -90,7 +90,7 @@ function groups(data, context) {
     { key: "updates", label: "Updates", sort: (group) => (group.policy_updates_enabled ? 1 : 0), cell: (group) => [updatesState(group), group.pause_reason && h("small", null, group.pause_reason)] },
     { key: "instances", label: "Instances", number: true, sort: (group) => group.instances_stats?.total ?? 0, cell: (group) => count(group.instances_stats?.total) },
     { key: "states", label: "States", cell: (group) => bar(`States of ${group.name}`, statusParts(group.instances_stats), { compact: true }) },
-    ...actions(context, (group) => `group ${group.name}`, (group) => editGroup(data, group), (group) => deleteGroup(data, group)),
+    ...actions(context, (group) => `group ${group.name}`, (group) => editGroup(data, group, context.config.timezones ?? []), (group) => deleteGroup(data, group)),
   ];
   return localTable(`groups ${data.id}`, columns, data.groups ?? [], {
     caption: "groups",

@@ -76,9 +76,9 @@ function top({ outline, group: own }, context) {
     crumbs: [["Applications", href("apps")], [outline.name, href("app", { app: outline.id })]],
     actions: [
       h("a", { class: "button", href: instances }, `Instances (${count(own.instances_stats?.total)})`),
-      ...(context.canWrite ? [toggle, button("Edit", () => change((app) => editGroup(app, own))), button("Delete", () => remove(outline, own), { kind: "danger" })] : []),
+      ...(context.canWrite ? [toggle, button("Edit", () => change((app) => editGroup(app, own, context.config.timezones ?? []))), button("Delete", () => remove(outline, own), { kind: "danger" })] : []),
     ],
-    below: h("p", { class: "quiet" }, own.description || "", " ID ", h("code", null, own.id), own.track ? [" · track ", h("code", null, own.track)] : ""),
+    below: h("p", { class: "quiet" }, own.description ? `${own.description} · ` : "", "ID ", h("code", null, own.id), own.track ? [" · track ", h("code", null, own.track)] : ""),
   });
 }
 

@@ -10,8 +10,6 @@ import { href } from "../router.js";
 import { table } from "../table.js";
 
 const OLD_S = 3600;
-/** locksmith's own group, which has no name, needs one in paths. */
-const NAMELESS = "default";
 
 /**
  * @typedef {import("../page.js").Context} Context
@@ -47,6 +45,7 @@ function nameOf(lock) {
  */
 function one(lock, context) {
   const held = lock.holders ?? [];
+  if (lock.semaphore === null) return section(nameOf(lock), notice("bad", "Its key in etcd holds something else than a lock; locksmithctl cannot use it either."));
   const actions = context.canWrite ? [button("Change maximum", () => setMax(lock, context), { title: `Change maximum of ${nameOf(lock)}` })] : [];
   return section(
     nameOf(lock),
@@ -101,7 +100,7 @@ async function release(lock, holder, context) {
       h("p", null, seen ? ["It last asked for updates ", since(seen), "."] : "It is not known here when it was last alive."),
     ],
     label: "Unlock",
-    act: () => send("POST", path`locks/${lock.group || NAMELESS}/unlock`, { holder: holder.id }),
+    act: () => send("POST", path`locks/${lock.group}/unlock`, { holder: holder.id }),
   });
   if (done) await context.reload();
 }
@@ -129,7 +128,7 @@ async function setMax(lock, context) {
     label: "Change maximum",
     danger: true,
     fields: [{ name: "max", label: "Machines that may reboot at a time", type: "number", min: 0, value: lock.max, required: true }],
-    act: ({ max }) => send("PUT", path`locks/${lock.group || NAMELESS}`, { max }),
+    act: ({ max }) => send("PUT", path`locks/${lock.group}`, { max }),
   });
   if (done) await context.reload();
 }

@@ -92,13 +92,14 @@ function lockSummary(locks) {
   const link = h("a", { href: href("locks") }, "Holders and limits");
   if (locks.failed) return h("p", { class: "tone-wait" }, "etcd, which has the locks, cannot be asked just now. ", link);
   if (!locks.groups.length) return h("p", { class: "quiet" }, "No machine has ever taken a reboot lock.");
-  const lines = locks.groups.map((/** @type {any} */ one) => [one.group || "(no group)", lockLine(one)]);
+  const lines = locks.groups.map((/** @type {any} */ one) => [one.group || "Default group", lockLine(one)]);
   return [facts(/** @type {[string, any][]} */ (lines)), h("p", null, link)];
 }
 
 /** @param {any} lock */
 function lockLine(lock) {
   const holders = lock.holders ?? [];
+  if (lock.semaphore === null) return h("span", { class: "tone-bad" }, "not readable");
   if (!holders.length) return `free, at most ${count(lock.max)} at a time`;
   const names = holders.slice(0, 3).map((/** @type {any} */ one) => [one.alias || one.id, one.since_ts ? [" (", since(one.since_ts), ") "] : " "]);
   return [`${holders.length} of ${lock.max} taken: `, names, holders.length > 3 ? "…" : ""];
