@@ -269,7 +269,6 @@ def test_no_part_of_a_path_leads_anywhere_else(bed, part):
         b"[" * 100_000,
         b'{"name":' * 50_000,
         b'{"name":"' + b"a" * (1 << 20),
-        b'{"name":"' + b"a" * (1 << 19) + b'"}',
         b'{"type":' + b"9" * 100_000 + b"}",
         b"null",
         b'"name"',
@@ -284,7 +283,7 @@ def test_a_body_that_is_none_is_refused_with_a_reason(bed, body):
         if route.method == "DELETE" or route.path.endswith(("/resume", "/pause")):
             continue
         answer = bed.ask(route.method, path_of(route), body, token=bed.admin, headers=JSON)
-        assert answer.status in (400, 401, 403), (route, answer)
+        assert answer.status in (400, 403), (route, answer)
         assert answer.json["error"]
     assert bed.dump() == before
 
@@ -297,7 +296,7 @@ SPECS = {
     "/api/tokens": fields.TOKEN,
     "/api/users": fields.USER,
 }
-WRONG = (0, -1, 1.5, 1 << 70, True, "\0", "x" * 70_000, [], [[]], {}, {"x": {}}, [None])
+WRONG: tuple[object, ...] = (0, -1, 1.5, 1 << 70, True, "\0", "x" * 70_000, [], [[]], {}, {"x": {}}, [None])
 
 
 @pytest.mark.parametrize("path", SPECS)
