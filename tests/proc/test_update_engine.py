@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import threading
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from coreos_py.update import cmd_update_engine_client as client
-from tests.support import payloads, procs
+from tests.support import payloads
+from tests.support.engine import Daemon, can_mount, command, file_system
 from tests.support.procs import Process, environment, eventually
-from tests.support.slots import bits, make_disk
+from tests.support.slots import bits
 from tests.support.system_bus import Peer, SystemBus
 from tests.support.update_server import CUSTOM, UpdateServer
 
@@ -22,81 +21,6 @@ pytestmark = [
     pytest.mark.proc,
     pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="needs dbus-daemon"),
 ]
-
-
-def command(name, *words):
-    """The words that run one of our programs."""
-    return [*procs.command(name), *words]
-
-
-POSTINST = """#!/bin/sh
-echo "called with $(basename "$1") $2 in $PWD"
-echo "environment: $(env | cut -d= -f1 | grep -v -e PWD -e SHLVL -e '^_$' | sort | tr '\\n' ' ')"
-exit 0
-"""
-
-
-def _can_mount():
-    """Root, with loop devices and mke2fs."""
-    return os.geteuid() == 0 and shutil.which("mke2fs") and Path("/dev/loop-control").exists()
-
-
-def _file_system(folder: Path) -> bytes:
-    """An ext2 image with a postinst; where nothing can be mounted, anything."""
-    if not _can_mount():
-        return payloads.image(5, blocks=64)
-    root = folder / "image"
-    root.mkdir()
-    (root / "postinst").write_text(POSTINST)
-    (root / "postinst").chmod(0o755)
-    path = folder / "image.ext2"
-    words = ["mke2fs", "-q", "-t", "ext2", "-b", "1024", "-d", str(root), str(path), "600k"]
-    subprocess.run(words, check=True, capture_output=True)
-    return path.read_bytes()
-
-
-class Daemon(Process):
-    """update_engine on an image below a directory."""
-
-    def __init__(self, folder: Path, bus: SystemBus, server: UpdateServer) -> None:
-        self.root = folder / "root"
-        self.disk = make_disk(folder / "disk")
-        for name in ("etc/coreos", "usr/share/coreos", "usr/share/update_engine", "tmp", "run"):
-            (self.root / name).mkdir(parents=True)
-        (self.root / "boot/coreos").mkdir(parents=True)
-        (self.root / "etc/coreos/update.conf").write_text(f"SERVER={server.url}\n")
-        (self.root / "usr/share/coreos/release").write_text("COREOS_RELEASE_VERSION=1.0.0\n")
-        key = Path(payloads.PUBLIC_KEY).read_bytes()
-        (self.root / "usr/share/update_engine/update-payload-key.pub.pem").write_bytes(key)
-        words = ["-foreground", "-logtostderr", "-root", str(self.root), "-disk", self.disk]
-        super().__init__(
-            "update_engine",
-            command("update_engine", *words),
-            log_path=folder / "log",
-            env={"DBUS_SYSTEM_BUS_ADDRESS": bus.address},
-        )
-        self.bus = bus
-
-    def log(self) -> str:
-        """Everything it has said."""
-        return self.log_path.read_text()
-
-    def ask(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        """update_engine_client, to its end."""
-        return subprocess.run(
-            command("update_engine_client", *flags),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=self.env,
-            timeout=240,
-        )
-
-    def status(self) -> dict[str, str]:
-        """What `-status` prints."""
-        done = self.ask("-status")
-        assert done.returncode == 0, done.stderr
-        return dict(line.split("=") for line in done.stdout.splitlines())
 
 
 def _run(*words, env=None):
@@ -112,7 +36,7 @@ def _run(*words, env=None):
 
 @pytest.fixture(scope="module")
 def payload(tmp_path_factory):
-    return payloads.full(_file_system(tmp_path_factory.mktemp("fs")), kernel=b"kernel")
+    return payloads.full(file_system(tmp_path_factory.mktemp("fs")), kernel=b"kernel")
 
 
 @pytest.fixture
@@ -124,7 +48,7 @@ def server(payload):
 @pytest.fixture
 def daemon(tmp_path, server):
     with SystemBus(tmp_path) as bus:
-        process = Daemon(tmp_path, bus, server)
+        process = Daemon(tmp_path, bus, server.url)
         process.start()
         eventually(lambda: "Next update check in" in process.log(), logs=[process])
         yield process
@@ -140,7 +64,7 @@ FRESH = {
 }
 
 
-@pytest.mark.skipif(not _can_mount(), reason="needs root, loop devices and mke2fs")
+@pytest.mark.skipif(not can_mount(), reason="needs root, loop devices and mke2fs")
 def test_an_update(daemon, server):
     assert daemon.status() == FRESH
     done = daemon.ask("--update")
@@ -169,7 +93,7 @@ def test_an_update(daemon, server):
     assert daemon.stop() == 0
 
 
-@pytest.mark.skipif(not _can_mount(), reason="needs root, loop devices and mke2fs")
+@pytest.mark.skipif(not can_mount(), reason="needs root, loop devices and mke2fs")
 def test_killed_in_the_middle_of_a_download(daemon, server, payload):
     server.gate = threading.Event()
     assert daemon.ask("-check_for_update").returncode == 0
