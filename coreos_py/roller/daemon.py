@@ -17,10 +17,11 @@ from coreos_py.http.accesslog import AccessLog
 from coreos_py.http.listen import bind_tcp, listen
 from coreos_py.http.message import Request, Response
 from coreos_py.http.server import HTTPServer, Limits
-from coreos_py.roller import omaha_api, setup, upload
+from coreos_py.roller import omaha_api, setup
 from coreos_py.roller.call import Config
 from coreos_py.roller.db import samples
 from coreos_py.roller.hosting import Hosting
+from coreos_py.roller.intake import Intakes
 from coreos_py.roller.locks import Doors, Locks
 from coreos_py.roller.metrics import Metrics
 from coreos_py.roller.pages import Pages
@@ -29,7 +30,7 @@ from coreos_py.roller.rest.api import Api
 from coreos_py.roller.rest.gate import Gate, Needs
 from coreos_py.roller.service import Family, Rules, Service
 from coreos_py.roller.stream import Stream
-from coreos_py.roller.upload import Uploads
+from coreos_py.roller.upload import PackageUploads
 from coreos_py.roller.web.assets import Assets
 from coreos_py.roller.worker import Worker
 
@@ -158,10 +159,10 @@ class Daemon:
         """The HTTP server with everything behind it."""
         options = self._options
         api = Api(self._gate)
-        uploads = Uploads(
+        uploads = Intakes(
+            (PackageUploads(api),),
             self._payloads,
             worker,
-            api,
             self._threads,
             call=service.call,
             begin=lambda request: service.begin("upload", request),
@@ -187,7 +188,7 @@ class Daemon:
         )
 
         def body_max(request: Request) -> int:
-            return options.payload_max if upload.is_upload(request) else BODY_MAX
+            return options.payload_max if uploads.takes(request) else BODY_MAX
 
         limits = Limits(body_max=body_max, head_max=64 << 10, idle_timeout_s=_IDLE_S)
         return HTTPServer(service.handle, limits=limits, sink_for=uploads.sink_for)

@@ -99,6 +99,11 @@ class Incoming:
         self._sha256 = hashlib.sha256()
         self.size = 0
 
+    @property
+    def sha256(self) -> str:
+        """Of what there is so far, in base64."""
+        return b64encode(self._sha256.digest()).decode()
+
     def write(self, data: bytes) -> None:
         """The next bytes."""
         write_all(self._fd, data)
@@ -124,7 +129,7 @@ class Incoming:
         self._path = ""
         self.discard()
         sha1 = b64encode(self._sha1.digest()).decode()
-        return Stored(name, self.size, sha1, b64encode(self._sha256.digest()).decode())
+        return Stored(name, self.size, sha1, self.sha256)
 
     def name(self, stem: str, suffix: str) -> str:
         """A name that only this content gets."""

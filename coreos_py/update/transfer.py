@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urljoin
 
 from coreos_py.base.errors import CoreosError
@@ -21,7 +21,6 @@ from coreos_py.http.client import TransportError
 from coreos_py.http.forward_proxy import Proxy, parse_proxy
 from coreos_py.http.url import Endpoint, parse_endpoint
 from coreos_py.omaha.codes import ErrorCode
-from coreos_py.update.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +41,24 @@ class Patience(NamedTuple):
     retry_s: float = 20.0
     retries: int = 20
     check_retry_s: float = 10.0
+
+
+class Sink(Protocol):
+    """Where a download goes: it knows how far it is."""
+
+    @property
+    def received(self) -> int:
+        """How many bytes are there."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Everything has arrived."""
+
+    def append(self, data: bytes) -> None:
+        """The next bytes."""
+
+    def clear(self) -> None:
+        """Begin anew."""
 
 
 class TransferError(CoreosError):
@@ -79,7 +96,7 @@ async def post(
 
 
 async def download(
-    url: str, spool: Spool, *, on_bytes: Callable[[int], None], patience: Patience
+    url: str, spool: Sink, *, on_bytes: Callable[[int], None], patience: Patience
 ) -> None:
     """Bring the spool to its end; TransferError, or what the spool finds wrong."""
     retries = 0
@@ -105,7 +122,7 @@ async def download(
 
 
 async def _one_transfer(
-    url: str, spool: Spool, on_bytes: Callable[[int], None], patience: Patience
+    url: str, spool: Sink, on_bytes: Callable[[int], None], patience: Patience
 ) -> None:
     headers = [("Accept", "*/*")]
     if spool.received:
@@ -135,7 +152,7 @@ async def _one_transfer(
         client.close()
 
 
-def _check_reply(url: str, reply: AsyncReply, spool: Spool) -> None:
+def _check_reply(url: str, reply: AsyncReply, spool: Sink) -> None:
     """The status fits what was asked for; a server without ranges makes us begin anew."""
     if reply.status == 206 and spool.received:
         match = _RANGE.match(reply.get("Content-Range"))

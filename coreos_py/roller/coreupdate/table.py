@@ -123,11 +123,9 @@ class Door:
         try:
             who = self._gate.admit(tx, call, needs)
         except Undo as undo:
-            answer = undo.response
-            waits = [pair for pair in answer.headers if pair[0] == "Retry-After"]
-            headers = (_CHALLENGE,) if answer.status == 401 else tuple(waits)
-            reason = _REASONS.get(answer.status, "")
-            raise Undo(refusal(answer.status, reason, *headers)) from None
+            status = undo.response.status
+            headers = (_CHALLENGE,) if status == 401 else ()
+            raise Undo(refusal(status, _REASONS.get(status, ""), *headers)) from None
         assert who.role == ADMIN or needs is not Needs.ADMIN
         return who
 
