@@ -1,7 +1,7 @@
 """Lengths of time as PostgreSQL reads them: `15 minutes`, `1 day 02:30`, `PT90S`, `1.5 hours`.
 
 Mirrors what interval_in takes of what people write; a month is 30 days and a year 12 of them, as
-where PostgreSQL turns intervals into seconds.
+where PostgreSQL compares intervals.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NAMES = {name: unit for names, unit in _SHORT.items() for name in names.split()
 _NAMES |= {name: name for name in _UNITS}
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-_PART = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)(?![0-9.])")
+_PART = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)")
 _CLOCK = re.compile(
     r"\s*([+-]?)([0-9]{1,9}):([0-9]{1,2})(?::([0-9]{1,2}(?:\.[0-9]{1,9})?))?(?![0-9:.])"
 )

@@ -103,11 +103,12 @@ def on_check(
 ) -> Ruling:
     """What a check tells without an event: the friendly style's silent ends of an update."""
     granted = standing.granted_version
-    if not standing.in_progress or granted is None:
+    given_up = standing.status is Status.ERROR  # too late, but there after all
+    if granted is None or not (standing.in_progress or given_up):
         return Ruling(standing, NOT_UNDER_WAY, is_news=False)
     if not semver.is_older(version, granted):
         return _complete(standing, version)
-    if rebooted and standing.status is Status.INSTALLED:
+    if standing.in_progress and rebooted and standing.status is Status.INSTALLED:
         how = f"came back with {version}"
         return _fail(standing, how, now_us=now_us, period_us=period_us)
     return Ruling(standing, is_news=False)

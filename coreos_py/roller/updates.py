@@ -61,7 +61,7 @@ def register(tx: Tx, caller: Caller) -> Standing:
         instances.save(tx, None, after, now_us)
         caller.tell("instance")
         return after
-    if caller.style is Style.FRIENDLY and before.in_progress:
+    if caller.style is Style.FRIENDLY:
         period_us = policy.limits(group.policy).period_us
         ruling = judge.on_check(
             before, caller.version, rebooted=rebooted, now_us=now_us, period_us=period_us
@@ -166,7 +166,10 @@ def _failed(tx: Tx, caller: Caller, standing: Standing, how: str) -> None:
         note=how,
     )
     caller.tell("activity")
-    stats = _stats(tx, caller, _target(tx, group))
+    target = _target(tx, group)
+    if caller.style is Style.FRIENDLY and version != target:
+        return  # the channel has moved on: no word against what it points to now
+    stats = _stats(tx, caller, target)
     reason = judge.why_stop(caller.style, group, standing, how, stats)
     if reason:
         groups.disable(tx, group.id, reason)

@@ -53,6 +53,7 @@ _PURE_ETCD = (
     "keys_request pb pb_files pb_raft pb_request pb_wire rafthttp_codec replies stand_alone urls"
     " version wal_record wal_replay"
 )
+_PURE_ROLLER = "records semver interval tally policy judge rollout validate"
 PURE = (
     "coreos_py.base.unitfile",
     *(f"coreos_py.etcd.{name}" for name in _PURE_ETCD.split()),
@@ -82,6 +83,7 @@ PURE = (
     "coreos_py.locksmith.semaphore",
     "coreos_py.locksmith.window",
     "coreos_py.omaha",
+    *(f"coreos_py.roller.{name}" for name in _PURE_ROLLER.split()),
     "coreos_py.http.hawk",
     "coreos_py.updatectl.fakelife",
     "coreos_py.updatectl.omahaclient",

@@ -134,6 +134,8 @@ def pause(tx: Tx, group: Group, reason: str, now_us: int) -> None:
 
 def resume(tx: Tx, group: Group, now_us: int) -> None:
     """Grant updates again; those that timed out are given up, else they would stop it again."""
+    if group.policy.updates_enabled:
+        return
     timeout_us = interval.parse_us(group.policy.update_timeout) or 0
     for late in instances.overdue(tx, group.id, now_us - timeout_us):
         ended = late._replace(status=Status.ERROR, in_progress=False)
