@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 _LINGER_S = 0.5
+_BODY_LINGER_S = 10.0  # for clients that read only when they have sent all
 _WRITE_BATCH = 65536
 # asyncio would allocate 256 KiB for every read, which malloc takes from the kernel and gives back.
 _READ_MAX = 64 << 10
@@ -316,7 +317,7 @@ class Connection(asyncio.Protocol):
             self._sent += len(data)
             self._transport.write(data)
 
-    def _refuse(self, out: list[bytes]) -> None:
+    def _refuse(self, out: list[bytes], *, linger_s: float = _LINGER_S) -> None:
         """Reply and close, leaving the peer a moment to read the reply before a reset can destroy
         it.
         """
@@ -327,7 +328,7 @@ class Connection(asyncio.Protocol):
             return
         if transport.can_write_eof():
             transport.write_eof()
-            self._loop.call_later(_LINGER_S, transport.abort)
+            self._loop.call_later(linger_s, transport.abort)
         else:
             transport.close()
 
@@ -409,7 +410,7 @@ class Connection(asyncio.Protocol):
         request = Request("POST", b"/", {}, 1)
         if self._transport is not None and not self._stopped:
             self._transport.resume_reading()
-            self._refuse([encode_response(response, request, keep=False)])
+            self._refuse([encode_response(response, request, keep=False)], linger_s=_BODY_LINGER_S)
 
     # -- for HTTPServer and Request ------
 
