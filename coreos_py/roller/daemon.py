@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import resource
 import secrets
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,11 @@ from coreos_py.http.message import Request, Response
 from coreos_py.http.server import HTTPServer, Limits
 from coreos_py.roller import omaha_api, setup
 from coreos_py.roller.call import Config
+from coreos_py.roller.coreupdate import table as coreupdate
+from coreos_py.roller.coreupdate.family import CoreUpdate, Parts
+from coreos_py.roller.coreupdate.keys import Keys
+from coreos_py.roller.coreupdate.table import Door
+from coreos_py.roller.coreupdate.upload import FormUploads
 from coreos_py.roller.db import samples
 from coreos_py.roller.hosting import Hosting
 from coreos_py.roller.intake import Intakes
@@ -30,6 +37,7 @@ from coreos_py.roller.rest.api import Api
 from coreos_py.roller.rest.gate import Gate, Needs
 from coreos_py.roller.service import Family, Rules, Service
 from coreos_py.roller.stream import Stream
+from coreos_py.roller.syncer import Syncer
 from coreos_py.roller.upload import PackageUploads
 from coreos_py.roller.web.assets import Assets
 from coreos_py.roller.worker import Worker
@@ -66,7 +74,7 @@ class Daemon:
         self._gate = Gate(secrets.token_bytes)
         self._payloads = Payloads(options.payload_dir)
         self._threads = ThreadPoolExecutor(_DISK_THREADS, "roller-disk")
-        self._closers: list[Callable[[], None]] = []
+        self._closers: list[Callable[[], object]] = []
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit status. CoreosError if it cannot begin."""
@@ -159,8 +167,9 @@ class Daemon:
         """The HTTP server with everything behind it."""
         options = self._options
         api = Api(self._gate)
+        door = Door(self._gate, Keys(int(time.time())))
         uploads = Intakes(
-            (PackageUploads(api),),
+            (PackageUploads(api), FormUploads(door)),
             self._payloads,
             worker,
             self._threads,
@@ -174,7 +183,8 @@ class Daemon:
         )
         pages = Pages(service, worker, self._gate, self._metrics, stream)
         locks = self._locks(worker, service, stream)
-        self._closers += [uploads.close, stream.close]
+        others = self._coreupdate(worker, service, door)
+        self._closers += [uploads.close, stream.close, others.close]
         service.serve(
             (
                 Family("omaha", omaha_api.route),
@@ -183,6 +193,7 @@ class Daemon:
                 Family("upload", uploads.route),
                 Family("locks", pages.no_locks if locks is None else locks.route),
                 Family("api", api.route),
+                Family("coreupdate", others.route),
                 Family("dashboard", Assets(options.static_dir).route),
             )
         )
@@ -192,6 +203,33 @@ class Daemon:
 
         limits = Limits(body_max=body_max, head_max=64 << 10, idle_timeout_s=_IDLE_S)
         return HTTPServer(service.handle, limits=limits, sink_for=uploads.sink_for)
+
+    def _coreupdate(self, worker: Worker, service: Service, door: Door) -> CoreUpdate:
+        """CoreUpdate's API, and the syncer that it starts."""
+        options = self._options
+        scheme = "https" if options.cert else "http"
+        here = options.public_url or f"{scheme}://{options.host}:{options.port}"
+        syncer = Syncer(
+            worker,
+            self._payloads,
+            call=service.call,
+            host_url=here if options.host_payloads else "",
+        )
+        if options.enable_syncer:
+            rounds = asyncio.create_task(syncer.run(lambda most_s: random.uniform(0, most_s)))
+            self._closers.append(rounds.cancel)
+        return CoreUpdate(
+            Parts(
+                coreupdate.Api(door),
+                door,
+                worker,
+                syncer,
+                self._threads,
+                service.call,
+                lambda request: service.begin("coreupdate", request),
+                "" if options.is_postgres else options.database,
+            )
+        )
 
     def _locks(self, worker: Worker, service: Service, stream: Stream) -> Locks | None:
         if not self._options.etcd:

@@ -60,11 +60,11 @@ class Hosting:
             os.close(file.fd)
             return Response(part.status, headers, content_length=part.length)
         pending = self._begin(request)
-        _Sending(pending, file, part, threads=self._threads).start(headers)
+        Sending(pending, file, part, threads=self._threads).start(headers)
         return pending
 
 
-class _Sending:
+class Sending:
     """One download."""
 
     def __init__(

@@ -88,7 +88,7 @@ class Syncer:
             reports = [await self._ask(item) for item in upstreams]
         lines = tuple(line for report in reports for line in report.lines)
         for line in lines:
-            log.info("syncer: %s", line)
+            log.info("%s", line)
         if not upstreams:
             lines = ("there is no upstream",)
         return Report(all(report.is_ok for report in reports), lines)

@@ -36,7 +36,7 @@ class UpdatectlProgram(Program):
         name = call.args[0] if call.args else ""
         command = self.find(commands, name)
         if command is None:
-            if name == "help":
+            if name in ("help", "h"):
                 return self._help_for(call, commands, call.args[1:])
             return self.on_unknown_command(call, name)
         words = call.args[1:]
@@ -50,6 +50,8 @@ class UpdatectlProgram(Program):
             if deeper is None:
                 break
             command = deeper
+        if call.args[:1] == ["help"] and not command.target:
+            return self.on_help(call)
         call.flags = resolve(command.settings, flags=given)
         code = load(command.target)(call) if command.target else ERROR_USAGE
         if code == ERROR_USAGE:
@@ -67,7 +69,7 @@ class UpdatectlProgram(Program):
 
     def on_help(self, call: Call) -> int:
         """`help` is a command; `-h` is not the program's flag, and an error after a command."""
-        if call.args and call.args[0] == "help":
+        if call.args and call.args[0] in ("help", "h"):
             print(self.help_text(call))
             return 0
         if not call.path:

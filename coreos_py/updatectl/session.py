@@ -134,7 +134,12 @@ class Service:
         return Fatal(f'{method.capitalize()} "{self.server}{target}": {err}')
 
     def authorization(self, method: str, target: str, endpoint: Endpoint) -> str:
-        """The Authorization header of one request."""
+        """The Authorization header of one request: signed, or a token of rollerd's as it is.
+
+        Nobody signs without a name, so a key alone is a token.
+        """
+        if self.key and not self.user:
+            return f"Bearer {_one_line(self.key, 'key')}"
         return hawk.header(
             user=_one_line(self.user, "user"),
             key=self.key,
@@ -150,7 +155,7 @@ class Service:
 def _one_line(text: str, what: str) -> str:
     """A user's name travels in a header, between quotes."""
     if not all(" " <= char <= "~" and char not in '"\\' for char in text):
-        raise Fatal(f"the {what} {text!r} cannot stand in a header")
+        raise Fatal(f"the {what} has a character that cannot stand in a header")
     return text
 
 

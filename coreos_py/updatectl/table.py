@@ -20,7 +20,12 @@ _ADMIN = "coreos_py.updatectl.admin"
 SETTINGS = (
     Setting("debug", BOOL, help="show what is sent and received (watch only)"),
     Setting("help", BOOL, help="show this help"),
-    Setting("key", env="UPDATECTL_KEY", help="the user's key", metavar="KEY"),
+    Setting(
+        "key",
+        env="UPDATECTL_KEY",
+        help="the user's key; or, without a user, a token of rollerd's",
+        metavar="KEY",
+    ),
     Setting(
         "server",
         default="http://localhost:8000",
