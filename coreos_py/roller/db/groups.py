@@ -14,7 +14,7 @@ _SELECT = (
     " policy_updates_enabled, policy_safe_mode, policy_office_hours, policy_timezone,"
     " policy_period_interval, policy_max_updates_per_period, policy_update_timeout,"
     " policy_canaries, update_percent, rollout, rollout_active, rollout_started_us,"
-    " rollout_in_progress, pause_reason FROM groups"
+    " rollout_in_progress, pause_reason, oem_blacklist FROM groups"
 )
 _POLICY = slice(7, 19)
 
@@ -91,10 +91,11 @@ def add(tx: Tx, group: Group) -> None:
     )
 
 
-def update(tx: Tx, group: Group, now_us: int) -> bool:
+def update(tx: Tx, group: Group, now_us: int, *, silent: bool = False) -> bool:
     """Change everything but id, application, birth and rollout_in_progress; False: not there.
 
-    Switching updates off or on is told in the activity, as pause() and resume() do.
+    Switching updates off or on does what pause() and resume() do, unless it shall be `silent` as
+    in CoreRoller.
     """
     before = find(tx, group.id)
     if before is None:
@@ -110,7 +111,9 @@ def update(tx: Tx, group: Group, now_us: int) -> bool:
         *_policy_columns(group.policy),
         group.id,
     )
-    if before.policy.updates_enabled and not group.policy.updates_enabled:
+    if silent:
+        tx.execute("UPDATE groups SET pause_reason = ? WHERE id = ?", _reason(group), group.id)
+    elif before.policy.updates_enabled and not group.policy.updates_enabled:
         pause(tx, before, group.pause_reason or BY_ADMIN, now_us)
     elif group.policy.updates_enabled and not before.policy.updates_enabled:
         resume(tx, before, now_us)
@@ -164,7 +167,7 @@ def of_row(row: Row) -> Group:
     """The columns of a group as a record."""
     flags = (bool(flag) for flag in row[7:10])
     policy = Policy._make((*flags, *row[10:17], bool(row[17]), row[18]))
-    return Group._make((*row[:7], policy, bool(row[19]), row[20]))
+    return Group._make((*row[:7], policy, bool(row[19]), row[20], row[21]))
 
 
 def _policy_columns(policy: Policy) -> tuple[object, ...]:

@@ -50,10 +50,10 @@ def prepare(database: Database, now_us: int) -> bool:
 
 def _fill(tx: Tx, now_us: int) -> None:
     apps.add(tx, App(COREOS_APP, "CoreOS", "The operating system", None, now_us))
-    for name, channel_id, color, group_id, description, policy in _STREAMS:
-        track = name.lower()
-        channels.add(tx, Channel(channel_id, COREOS_APP, track, color, None, now_us))
+    for number, (name, channel_id, color, group_id, description, policy) in enumerate(_STREAMS):
+        track, born_us = name.lower(), now_us + number  # lists have the newest first
+        channels.add(tx, Channel(channel_id, COREOS_APP, track, color, None, born_us))
         groups.add(
             tx,
-            Group(group_id, COREOS_APP, channel_id, name, description, track, now_us, policy),
+            Group(group_id, COREOS_APP, channel_id, name, description, track, born_us, policy),
         )

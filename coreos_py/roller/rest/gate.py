@@ -63,14 +63,6 @@ class Gate:
             raise Undo(refusal(call, 403, f"{who.name} may only look"))
         return who
 
-    def may_read(self, tx: Tx, call: Call) -> Principal:
-        """admit() who may look."""
-        return self.admit(tx, call, Needs.READ)
-
-    def may_write(self, tx: Tx, call: Call) -> Principal:
-        """admit() who may change things."""
-        return self.admit(tx, call, Needs.ADMIN)
-
     def principal(self, tx: Tx, call: Call) -> Principal | None:
         """Who it is, None if nobody says so; an Undo if somebody does and it is not true."""
         request = call.request

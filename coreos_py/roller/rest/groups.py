@@ -73,7 +73,7 @@ def update(tx: Tx, ask: Ask) -> Response:
         base = before._replace(name="", description="", channel_id=None, policy=policy)
     group = _filled(tx, ask, base, ask.body(fields.GROUP))
     with ask.rules():
-        groups.update(tx, group, ask.call.now_us)
+        groups.update(tx, group, ask.call.now_us, silent=ask.call.config.compat)
     return ask.ok(views.group(tx, ask, stored(tx, group)))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from coreos_py.roller import validate
 from coreos_py.roller.db import apps, events, fleet, instances
 from coreos_py.roller.db.fleet import Member
-from coreos_py.roller.records import SEEN_US
+from coreos_py.roller.records import SEEN_US, Status
 from coreos_py.roller.rest import fields, groups, shapes
 
 if TYPE_CHECKING:
@@ -68,12 +68,14 @@ def rename(tx: Tx, ask: Ask) -> Response:
 
 
 def _listing(tx: Tx, ask: Ask, app_id: str, group_id: str) -> Response:
-    page = ask.page()
+    page, status = ask.page(), ask.number("status")
+    if status == Status.UNDEFINED and not ask.is_json:
+        return ask.rows([], 0)  # CoreRoller keeps null where it means undefined, and finds none
     query = fleet.Query(
         app_id,
         group_id,
         seen_after_us=ask.call.now_us - SEEN_US,
-        status=ask.number("status"),
+        status=status,
         version=ask.text("version"),
         search=ask.text("search"),
         sort=ask.choice("sort", ("", *fleet.SORTS)),
