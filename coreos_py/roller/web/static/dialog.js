@@ -22,6 +22,7 @@ import { drawFields, readFields } from "./forms.js";
  * @returns {Promise<any>} what `act` has returned, undefined if it was called off
  */
 export function formDialog({ title, intro, fields, label, danger = false, act }) {
+  if (document.querySelector("dialog[open]")) return Promise.resolve(undefined); // a double click
   return new Promise((resolve) => {
     const stop = new AbortController();
     let result = /** @type {any} */ (undefined);

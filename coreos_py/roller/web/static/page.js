@@ -12,6 +12,8 @@ import { duration } from "./format.js";
 /** A reload waits this many times as long as the last one took, so that no page loads all the time. */
 const REST_FACTOR = 3;
 const REST_MIN_MS = 300;
+/** How soon something that has failed is tried again. */
+const AGAIN_MS = 2000;
 
 /**
  * @typedef {import("./router.js").Route} Route
@@ -57,7 +59,6 @@ export class Page {
     this.stop = new AbortController();
     this.busy = false;
     this.wanted = false;
-    this.rest_ms = REST_MIN_MS;
     this.timer = 0;
     /** Loads are numbered, so that an earlier one that ends later is not drawn. */
     this.turn = 0;
@@ -108,21 +109,38 @@ export class Page {
     const started = performance.now();
     try {
       const data = await view.load(context, stop.signal);
-      if (stop.signal.aborted || turn < this.drawn) return;
-      this.drawn = turn;
-      const news = this.data === undefined ? "" : (view.news?.(data, this.data) ?? "");
-      this.data = data;
-      this.loaded_ms = Date.now();
-      this.setProblem("");
-      this.redraw();
-      if (news) context.announce(news);
+      if (!stop.signal.aborted && turn > this.drawn) this.take(data, turn);
     } catch (error) {
-      if (stop.signal.aborted || turn < this.drawn) return;
-      this.failed(error);
+      if (!stop.signal.aborted && turn > this.drawn) this.failed(error);
     }
+    if (!stop.signal.aborted) this.rest(performance.now() - started);
+  }
+
+  /**
+   * Draw what has come.
+   * @param {any} data
+   * @param {number} turn
+   */
+  take(data, turn) {
+    this.drawn = turn;
+    const news = this.data === undefined ? "" : (this.view?.news?.(data, this.data) ?? "");
+    this.data = data;
+    this.loaded_ms = Date.now();
+    this.setProblem("");
+    this.redraw();
+    if (news) this.context?.announce(news);
+  }
+
+  /**
+   * Leave the server alone for a while after a load that took so long.
+   * @param {number} took_ms
+   */
+  rest(took_ms) {
     this.busy = false;
-    this.rest_ms = Math.max(REST_MIN_MS, REST_FACTOR * (performance.now() - started));
-    this.timer = setTimeout(() => this.rested(), this.rest_ms);
+    this.wanted ||= Boolean(this.problem);
+    clearTimeout(this.timer);
+    const rest_ms = this.problem ? AGAIN_MS : Math.max(REST_MIN_MS, REST_FACTOR * took_ms);
+    this.timer = setTimeout(() => this.rested(), rest_ms);
   }
 
   /** Draw what is loaded. */
@@ -158,6 +176,7 @@ export class Page {
       return;
     }
     this.data = undefined;
+    this.problem = isGone ? "" : text;
     document.title = `${isGone ? "Not found" : "Not loaded"} · ${this.context?.config.title ?? ""}`;
     const again = h("button", { type: "button", on: { click: () => this.load() } }, "Try again");
     this.main.replaceChildren(

@@ -34,7 +34,7 @@ export function parse(hash) {
     const params = match(pattern.split("/").filter(Boolean), words);
     if (params) return { name, params, query };
   }
-  return { name: "missing", params: { place }, query };
+  return { name: "missing", params: { place: decoded(place) }, query };
 }
 
 /**

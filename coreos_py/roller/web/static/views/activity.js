@@ -114,8 +114,10 @@ function filters(apps, context) {
  * @param {(value: string) => void} onChange
  */
 export function select(label, value, options, onChange) {
+  const id = idOf(label);
   const entries = options.map(([key, text]) => h("option", { value: key, selected: key === (value ?? "") }, text));
-  return h("label", null, h("span", null, label), h("select", { on: { change: (/** @type {any} */ event) => onChange(event.currentTarget.value) } }, entries));
+  const on = { change: (/** @type {any} */ event) => onChange(event.currentTarget.value) };
+  return h("div", null, h("label", { for: id }, label), h("select", { id, on }, entries));
 }
 
 /**
@@ -126,5 +128,11 @@ export function select(label, value, options, onChange) {
  */
 export function input(label, value, onChange) {
   const on = { change: (/** @type {any} */ event) => onChange(event.currentTarget.value.trim()) };
-  return h("label", null, h("span", null, label), h("input", { type: "search", value: value ?? "", on }));
+  const id = idOf(label);
+  return h("div", null, h("label", { for: id }, label), h("input", { id, type: "search", value: value ?? "", on }));
+}
+
+/** @param {string} label */
+function idOf(label) {
+  return `filter-${label.toLowerCase().replace(/\W+/g, "-")}`;
 }

@@ -65,18 +65,22 @@ export const group = {
 function top({ outline, group: own }, context) {
   const enabled = own.policy_updates_enabled;
   const instances = href("instances", { app: outline.id, group: own.id });
-  /** @param {(app: any) => Promise<any>} act */
-  const change = async (act) => {
-    if (await act(await get(path`apps/${outline.id}`))) await context.reload();
+  /** @param {Promise<any>} act */
+  const after = async (act) => {
+    if (await act) await context.reload();
+  };
+  const edit = async () => {
+    const app = await get(path`apps/${outline.id}`);
+    await after(editGroup(app, own, context.config.timezones ?? []));
   };
   const toggle = enabled
-    ? button("Pause updates", () => change((app) => pauseGroup(app, own)))
-    : button("Resume updates", () => change((app) => resumeGroup(app, own)), { kind: "primary" });
+    ? button("Pause updates", () => after(pauseGroup(outline, own)))
+    : button("Resume updates", () => after(resumeGroup(outline, own)), { kind: "primary" });
   return heading(own.name, {
     crumbs: [["Applications", href("apps")], [outline.name, href("app", { app: outline.id })]],
     actions: [
       h("a", { class: "button", href: instances }, `Instances (${count(own.instances_stats?.total)})`),
-      ...(context.canWrite ? [toggle, button("Edit", () => change((app) => editGroup(app, own, context.config.timezones ?? []))), button("Delete", () => remove(outline, own), { kind: "danger" })] : []),
+      ...(context.canWrite ? [toggle, button("Edit", edit), button("Delete", () => remove(outline, own), { kind: "danger" })] : []),
     ],
     below: h("p", { class: "quiet" }, own.description ? `${own.description} · ` : "", "ID ", h("code", null, own.id), own.track ? [" · track ", h("code", null, own.track)] : ""),
   });

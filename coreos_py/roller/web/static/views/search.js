@@ -51,7 +51,7 @@ function searchForm(words, context) {
   return h(
     "form",
     { class: "filters", role: "search", on: { submit } },
-    h("label", null, h("span", null, "Search for"), h("input", { type: "search", name: "words", value: words, "data-focus": true })),
+    h("div", null, h("label", { for: "words" }, "Search for"), h("input", { id: "words", type: "search", name: "words", value: words, "data-focus": true })),
     h("button", { type: "submit", class: "primary" }, "Search"),
   );
 }
