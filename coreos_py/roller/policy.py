@@ -37,6 +37,7 @@ class Verdict(StrEnum):
     NO_PACKAGE = "the channel has no package"
     DISABLED = "updates are off"
     CLOSED = "outside office hours"
+    EXCLUDED = "the group leaves this OEM out"
     PER_PERIOD = "max updates per period reached"
     CONCURRENT = "max concurrent updates reached"
     TIMED_OUT = "too many updates timed out"
@@ -93,6 +94,7 @@ class Question(NamedTuple):
     package: Package | None
     local: Local | None  # None: the group's time zone is not known
     now_us: int
+    oem: str = ""  # of the instance
 
 
 def limits(policy: Policy) -> Limits:
@@ -124,6 +126,8 @@ def _before_policy(question: Question) -> Decision | None:
         return Decision(Verdict.BLACKLISTED)
     if not semver.is_older(standing.version, package.version):
         return Decision(Verdict.CURRENT)
+    if question.oem and question.oem in group.oem_blacklist.split(","):
+        return Decision(Verdict.EXCLUDED, question.oem)
     return None
 
 

@@ -192,6 +192,7 @@ def ask(tx: Tx, caller: Caller) -> tuple[Decision, Package | None]:
         None if flaw else package,
         zones.local(caller.group.policy.timezone, caller.now_us),
         caller.now_us,
+        caller.machine.oem,
     )
     target = package.version if package is not None else ""
     decision = policy.decide(question, lambda: _stats(tx, caller, target))

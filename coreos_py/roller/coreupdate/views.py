@@ -49,7 +49,7 @@ def group(tx: Tx, owner: App, found: Group, now_us: int) -> dict[str, Any]:
         "channelId": follows.name if follows else "",
         "id": found.track,
         "label": found.name,
-        "oemBlacklist": coreupdate.oem_blacklist(tx, found.id),
+        "oemBlacklist": found.oem_blacklist,
         "rolloutActive": found.policy.rollout_active,
         "updatePercent": short(rollout.percent_at(found.policy, now_us)),
         "updatesPaused": not found.policy.updates_enabled,

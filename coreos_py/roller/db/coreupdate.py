@@ -150,14 +150,8 @@ def published(tx: Tx) -> list[str]:
 # -- groups
 
 
-def oem_blacklist(tx: Tx, group_id: str) -> str:
-    """The OEMs that get no updates, separated by commas."""
-    row = tx.one("SELECT oem_blacklist FROM groups WHERE id = ?", group_id)
-    return "" if row is None else str(row[0])
-
-
 def set_oem_blacklist(tx: Tx, group_id: str, text: str) -> None:
-    """Change that."""
+    """The OEMs that get no updates, separated by commas."""
     tx.execute("UPDATE groups SET oem_blacklist = ? WHERE id = ?", text, group_id)
 
 
