@@ -7,6 +7,7 @@ can grow.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from xml.parsers import expat
 
@@ -90,15 +91,15 @@ _GO = str.maketrans(
 )
 
 
+_NO_CHAR = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ODD = re.compile("[^\x20!#-%(-;=?-~]")
+
+
 def escape(text: str) -> str:
     """An attribute's value as Go's encoding/xml writes it; what XML cannot hold becomes U+FFFD."""
-    return "".join(char if _is_char(char) else "\ufffd" for char in text).translate(_GO)
-
-
-def _is_char(char: str) -> bool:
-    if char < " ":
-        return char in "\t\n\r"
-    return char not in "\ufffe\uffff" and not "\ud800" <= char <= "\udfff"
+    if not _ODD.search(text):
+        return text
+    return _NO_CHAR.sub("\ufffd", text).translate(_GO)
 
 
 def write(element: Element, *, indent: str = "", depth: int = 0) -> str:

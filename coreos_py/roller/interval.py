@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 LENGTH_MAX = 60
 _LONGEST_US = 1 << 56
@@ -57,6 +58,7 @@ _ISO = re.compile(
 _ISO_UNITS = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")
 
 
+@lru_cache(maxsize=256)  # every check of every machine asks for its group's
 def parse_us(text: str) -> int | None:
     """Microseconds, perhaps negative; None when PostgreSQL would not take it either."""
     if len(text) > LENGTH_MAX:
