@@ -80,7 +80,7 @@ say "making /usr of $version"
 make_usr "$work/usr.img"
 if [ -n "$disk" ]; then
     say "making $disk"
-    make_initramfs
+    make_selector
     make_disk "$disk"
     [ -z "$boot" ] || { mkdir -p "$boot"; cp "$work/selector" "$work/usr/boot/vmlinuz" "$boot/"; }
 fi

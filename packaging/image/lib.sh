@@ -1,5 +1,6 @@
 # shellcheck shell=sh
 # The parts of build.sh. What they use of it: TOP HERE work root kernel_dir busybox archive version conf key over oem slot efi.
+# shellcheck disable=SC2154
 
 # shellcheck source=packaging/machines/lib.sh
 . "$TOP/packaging/machines/lib.sh"
@@ -48,13 +49,13 @@ make_usr() {
     release=$(basename "$kernel_dir"/lib/modules/*)
     copy_modules "$tree/lib/modules/$release"
     install -D -m 644 "$kernel_dir/boot/vmlinuz-$release" "$tree/boot/vmlinuz"
+    make_initrd "$tree/boot/initrd"
     units=$tree/lib/systemd/system
     coreos install "$tree/bin" >/dev/null
     coreos units --install "$units" --bin-dir /usr/bin >/dev/null
     cp -R "$HERE/usr/." "$tree/"
     enable_units multi-user.target.wants boot-network.service boot-health.service disk-guid.service
     enable_units boot-complete.target.requires boot-health.service
-    ln -s bin/coreos-postinst "$tree/postinst"
     mkdir -p "$tree/share/coreos" "$tree/share/update_engine" "$tree/share/oem"
     printf 'COREOS_RELEASE_VERSION=%s\nCOREOS_RELEASE_BOARD=amd64-usr\n' "$version" >"$tree/share/coreos/release"
     [ -z "$key" ] || install -m 644 "$key" "$tree/share/update_engine/update-payload-key.pub.pem"
@@ -97,14 +98,21 @@ filesystem() {
 # content_mib DIR SPARE: how large a filesystem for DIR has to be.
 content_mib() { echo $(($(du -sm --apparent-size "$1" | cut -f 1) * 110 / 100 + $2)); }
 
-# Two archives: the one that mounts a slot, and on top of it what chooses one.
-make_initramfs() {
-    base=$work/initramfs select=$work/select
-    mkdir -p "$base/bin" "$base/sbin" "$base/lib" "$select/usr/lib"
+# make_initrd FILE: the initramfs that mounts a slot.
+make_initrd() {
+    base=$work/initramfs
+    mkdir -p "$base/bin" "$base/lib"
     cp "$busybox" "$base/bin/"
     cp "$HERE/init" "$HERE/modules" "$base/"
     cp -R "$work/usr/lib/modules" "$base/lib/"
     with_libraries "$base" /usr/sbin/findfs /usr/sbin/blkid
+    pack "$base" >"$1"
+}
+
+# The same with what it takes to choose one: Python and the suite.
+make_selector() {
+    select=$work/select
+    mkdir -p "$select/usr/lib"
     cp "$archive" "$select/coreos.pyz"
     cp "$HERE/kexec.py" "$select/"
     with_libraries "$select" /usr/bin/python3.11
@@ -116,8 +124,7 @@ make_initramfs() {
     # Nobody could write what Python would compile.
     root_program /usr/bin/python3.11 -S -m compileall -q --invalidation-mode unchecked-hash -s "$select" \
         "$select/usr/lib/python3.11"
-    pack "$base" >"$work/initrd"
-    { cat "$work/initrd"; pack "$select"; } >"$work/selector"
+    { cat "$work/usr/boot/initrd"; pack "$select"; } >"$work/selector"
 }
 
 # root_program FILE ARGUMENT...: runs a program of the root here.
@@ -169,7 +176,8 @@ make_esp() {
     mkfs.vfat -F 32 -n EFI-SYSTEM -i 43500001 --invariant -C "$esp" $((ESP_MIB * 1024)) >/dev/null
     mmd -i "$esp" ::/coreos ::/EFI ::/EFI/BOOT ::/loader ::/loader/entries
     mcopy -i "$esp" "$work/usr/boot/vmlinuz" ::/coreos/vmlinuz-a
-    mcopy -i "$esp" "$work/initrd" "$work/selector" ::/coreos/
+    mcopy -i "$esp" "$work/usr/boot/initrd" ::/coreos/initrd-a
+    mcopy -i "$esp" "$work/selector" ::/coreos/
     mcopy -i "$esp" "$(package_tree systemd-boot-efi)/usr/lib/systemd/boot/efi/systemd-bootx64.efi" ::/EFI/BOOT/BOOTX64.EFI
     if [ -n "$efi" ]; then
         sed "s/@VERSION@/$version/" "$HERE/entry-a.conf" >"$work/entry.conf"

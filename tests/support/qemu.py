@@ -1,0 +1,182 @@
+"""A machine in qemu, by software emulation: it boots, resets and loses power.
+
+What it says on its console is evidence; a root shell on its second serial port answers questions.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Self
+
+from tests.support.procs import Failure, eventually
+
+BOOT_S = 400.0  # for what takes 15 s alone on two processors
+_TOOLS = ("qemu-system-x86_64", "mcopy", "mkfs.vfat", "mke2fs")
+_FIRMWARE = Path("/usr/share/OVMF")
+_APPEND = "console=ttyS0 panic=1 loglevel=5 systemd.show_status=0 systemd.debug_shell=ttyS1"
+_CHOSEN = re.compile(rb"init: booting slot ([ab]), ")
+_STARTED = re.compile(rb"init: /usr is /dev/vda([0-9]+)")
+
+
+def why_not() -> str:
+    """Why no machine can be booted here; empty when one can."""
+    missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+class Qemu:
+    """The machine with a disk; it resets as often as it wants to until `cut_power`."""
+
+    def __init__(
+        self,
+        disk: Path,
+        *,
+        kernel: Path | None = None,
+        selector: Path | None = None,
+        append: str = "",
+    ) -> None:
+        self.disk = disk
+        self._folder = disk.parent
+        self._kernel = kernel
+        self._selector = selector
+        self._append = f"{_APPEND} {append}".strip()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._shell: socket.socket | None = None
+        self._console = self._folder / f"{disk.name}.console"
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        self.power_on()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.cut_power()
+
+    # -- power
+
+    def power_on(self) -> None:
+        """Start it; the console's text goes on."""
+        assert self._process is None
+        port = self._folder / f"{self.disk.name}.shell"
+        port.unlink(missing_ok=True)
+        log = self._folder / f"{self.disk.name}.qemu"
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                self._words(port), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
+            )
+        eventually(port.exists)
+        self._shell = socket.socket(socket.AF_UNIX)
+        self._shell.connect(str(port))
+        self._shell.settimeout(1.0)
+
+    def _words(self, port: Path) -> list[str]:
+        # A para-virtual KVM hangs with stock kernels; there is no telling from outside.
+        words = ["qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-smp", "2"]
+        words += ["-display", "none", "-monitor", "none", "-nodefaults", "-vga", "none"]
+        words += ["-drive", f"file={self.disk},if=virtio,format=raw", "-device", "virtio-rng-pci"]
+        words += ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+        words += ["-chardev", f"file,id=con,path={self._console},append=on"]
+        words += ["-chardev", f"socket,id=sh,path={port},server=on,wait=off"]
+        words += ["-serial", "chardev:con", "-serial", "chardev:sh"]
+        if self._kernel is not None:
+            words += ["-kernel", str(self._kernel), "-initrd", str(self._selector)]
+            return [*words, "-append", self._append]
+        variables = self._folder / f"{self.disk.name}.efivars"
+        if not variables.exists():
+            shutil.copy(_FIRMWARE / "OVMF_VARS_4M.fd", variables)
+        flash = "if=pflash,format=raw,unit="
+        words += ["-drive", f"{flash}0,readonly=on,file={_FIRMWARE / 'OVMF_CODE_4M.fd'}"]
+        return [*words, "-drive", f"{flash}1,file={variables}"]
+
+    def cut_power(self) -> None:
+        """It is off at once; what it had not written is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+
+    # -- evidence
+
+    @property
+    def console(self) -> str:
+        """Everything that it has said since it was new."""
+        return self._read().decode(errors="replace")
+
+    def _read(self) -> bytes:
+        return self._console.read_bytes() if self._console.exists() else b""
+
+    @property
+    def chosen(self) -> str:
+        """The slots that the selector has booted: aba."""
+        return b"".join(_CHOSEN.findall(self._read())).decode()
+
+    @property
+    def started(self) -> str:
+        """The slots that /usr was mounted from: aba."""
+        letters = {b"3": "a", b"4": "b"}
+        return "".join(letters[number] for number in _STARTED.findall(self._read()))
+
+    def wait_for(self, what: str, count: int = 1, *, within_s: float = BOOT_S) -> None:
+        """Until the console has said it, so often."""
+        self._eventually(lambda: self.console.count(what) >= count, within_s)
+
+    def wait_started(self, slots: str) -> None:
+        """Until /usr was mounted from these slots, one after the other, since it was new."""
+        self._eventually(lambda: len(self.started) >= len(slots), BOOT_S)
+        assert self.started == slots, self._tail()
+
+    def _eventually(self, condition, within_s: float) -> None:
+        try:
+            eventually(condition, within_s=within_s, every_s=0.2)
+        except Failure as failure:
+            raise Failure(f"{failure}\n--- console\n{self._tail()}") from None
+
+    def _tail(self) -> str:
+        return self.console[-4000:]
+
+    # -- the shell
+
+    def run(self, command: str, *, within_s: float = BOOT_S) -> str:
+        """What a command prints, as root; it has to succeed. Waits for the shell to be there."""
+        deadline = time.monotonic() + within_s
+        self._count += 1
+        mark = f"{self._count}-{time.monotonic_ns()}"
+        setup = "stty -echo -onlcr; PS1= PS2=; bind 'set enable-bracketed-paste off' 2>/dev/null"
+        # Split, so that no echo of it is taken for the answer.
+        self._exchange(f"\n{setup}; echo 'READY '{mark}", f"READY {mark}\n", deadline, again=True)
+        wrapped = f'{{ {command}\n}} </dev/null 2>&1; echo "DONE "{mark} $?'
+        text = self._exchange(wrapped, f"DONE {mark} ", deadline)
+        output, _, rest = text.partition(f"DONE {mark} ")
+        code = rest.split()[0] if rest.split() else self._receive(deadline).split()[0]
+        assert code == "0", f"{command}: exit status {code}: {output}"
+        return output
+
+    def _exchange(self, text: str, answer: str, deadline: float, *, again: bool = False) -> str:
+        assert self._shell is not None
+        received = ""
+        asked_at = 0.0
+        while answer not in received.replace("\r", ""):
+            now = time.monotonic()
+            if now > deadline:
+                raise Failure(f"no answer to {text!r}: {received}\n--- console\n{self._tail()}")
+            if not asked_at or (again and now - asked_at > 2):
+                self._shell.sendall(f"{text}\n".encode())
+                asked_at = now
+            received += self._receive(deadline)
+        return received.replace("\r", "")
+
+    def _receive(self, deadline: float) -> str:
+        assert self._shell is not None
+        assert time.monotonic() < deadline
+        try:
+            return self._shell.recv(1 << 16).decode(errors="replace")
+        except TimeoutError:
+            return ""
