@@ -26,6 +26,7 @@ _STANDING = (
     "SELECT instance_id, app_id, group_id, version, created_us, last_check_us, status, granted_us,"
     " granted_version, in_progress, failures, failed_version, retry_us, seen FROM standing"
 )
+_LATE_MAX = 100  # of those who timed out, as long as they are too few to decide anything
 RETIRE_MAX = 500  # at a time, so that no single check pays for a whole fleet
 
 
@@ -197,7 +198,11 @@ def stats(
     timeout_us: int,
     cap: int,
 ) -> Stats:
-    """How far a group is with a version; the last three stop counting at `cap`."""
+    """How far a group is with a version.
+
+    The last three are right about being none and about reaching `cap`: counting each of twenty
+    thousand for everyone who asks would cost more than all the rest.
+    """
     counts = tallies(tx, group_id)
     mine = counts.get(version, Tally())
     total = sum(item.running for item in counts.values())
@@ -209,20 +214,20 @@ def stats(
             tx,
             "SELECT COUNT(*) FROM (SELECT 1 FROM standing WHERE group_id = ? AND seen = 1"
             " AND granted_us IS NOT NULL AND granted_us > ? LIMIT ?) AS recent",
-            (group_id, now_us - period_us, cap),
+            (group_id, now_us - period_us, cap if ever >= cap else 1),
         )
     if under_way:
         in_time = _bounded(
             tx,
             "SELECT COUNT(*) FROM (SELECT 1 FROM standing WHERE group_id = ? AND seen = 1"
             " AND in_progress = 1 AND granted_us >= ? LIMIT ?) AS in_time",
-            (group_id, now_us - timeout_us, cap),
+            (group_id, now_us - timeout_us, cap if under_way >= cap else 1),
         )
         late = _bounded(
             tx,
             "SELECT COUNT(*) FROM (SELECT 1 FROM standing WHERE group_id = ? AND seen = 1"
             " AND in_progress = 1 AND granted_us < ? LIMIT ?) AS late",
-            (group_id, now_us - timeout_us, cap),
+            (group_id, now_us - timeout_us, cap if under_way >= cap else min(cap, _LATE_MAX)),
         )
     return Stats(
         total=total,
