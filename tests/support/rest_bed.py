@@ -145,10 +145,15 @@ class RestBed:
         return str(answer.json["token"])
 
     def _new_id(self) -> str:
-        return f"00000000-0000-4000-8000-{next(self._ids):012x}"
+        return uuid(next(self._ids))
 
     def _bytes(self, count: int) -> bytes:
         return next(self._random).to_bytes(count, "big")
+
+
+def uuid(number: int) -> str:
+    """The id of what was made as this one since the beginning."""
+    return f"00000000-0000-4000-8000-{number:012x}"
 
 
 @cache

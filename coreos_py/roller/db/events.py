@@ -36,6 +36,14 @@ def of_instance(
     return [EventEntry._make(row) for row in rows]
 
 
+def count_of(tx: Tx, instance_id: str, app_id: str) -> int:
+    """How many events of a machine there are about an application."""
+    row = tx.one(
+        "SELECT COUNT(*) FROM event WHERE instance_id = ? AND app_id = ?", instance_id, app_id
+    )
+    return int(row[0]) if row else 0
+
+
 def count(tx: Tx) -> int:
     """How many there are."""
     row = tx.one("SELECT COUNT(*) FROM event")

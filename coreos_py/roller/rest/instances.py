@@ -48,10 +48,10 @@ def events_of(tx: Tx, ask: Ask) -> Response:
     """What an instance has reported, the newest first."""
     member, page = _member(tx, ask), ask.page()
     limit = page.limit if ask.text("perpage") else _EVENTS
-    found = events.of_instance(
-        tx, member.instance.id, member.standing.app_id, limit=limit, offset=page.offset
-    )
-    return ask.rows([shapes.event(item) for item in found], len(found))
+    instance_id, app_id = member.instance.id, member.standing.app_id
+    found = events.of_instance(tx, instance_id, app_id, limit=limit, offset=page.offset)
+    rows = [shapes.event(item) for item in found]
+    return ask.rows(rows, events.count_of(tx, instance_id, app_id))
 
 
 def rename(tx: Tx, ask: Ask) -> Response:

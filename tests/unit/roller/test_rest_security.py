@@ -296,7 +296,8 @@ SPECS = {
     "/api/tokens": fields.TOKEN,
     "/api/users": fields.USER,
 }
-WRONG: tuple[object, ...] = (0, -1, 1.5, 1 << 70, True, "\0", "x" * 70_000, [], [[]], {}, {"x": {}}, [None])
+LONG = "x" * 70_000
+WRONG: tuple[object, ...] = (0, -1, 1.5, 1 << 70, True, "\0", LONG, [], [[]], {}, {"x": {}}, [None])
 
 
 @pytest.mark.parametrize("path", SPECS)
