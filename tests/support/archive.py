@@ -23,5 +23,6 @@ def built() -> Path:
 
 
 def _newest() -> float:
-    sources = [*(ROOT / "coreos_py").rglob("*.py"), *(ROOT / "packaging").glob("*.py")]
+    files = [path for path in (ROOT / "coreos_py").rglob("*") if "__pycache__" not in path.parts]
+    sources = [*files, *(ROOT / "packaging").glob("*.py")]
     return max(path.stat().st_mtime for path in sources)

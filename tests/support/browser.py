@@ -42,8 +42,13 @@ const [kinds, name, nth] = arguments;
 const dialogs = [...document.querySelectorAll('dialog[open]')];
 const root = dialogs.pop() ?? document;
 const tidy = (text) => (text ?? '').replace(/\\s+/g, ' ').trim();
+const textOf = (e) => {
+  const copy = e.cloneNode(true);
+  copy.querySelectorAll('[aria-hidden]').forEach((one) => one.remove());
+  return copy.textContent;
+};
 const nameOf = (e) => [e.getAttribute('aria-label'), e.labels?.[0]?.textContent,
-  e.matches('input,select,textarea') ? '' : e.textContent, e.getAttribute('title')].map(tidy);
+  e.matches('input,select,textarea') ? '' : textOf(e), e.getAttribute('title')].map(tidy);
 const seen = [...root.querySelectorAll(kinds)].filter((e) => e.checkVisibility() && !e.disabled);
 return seen.filter((e) => nameOf(e).includes(name))[nth] ?? null;
 """
@@ -126,9 +131,10 @@ class Browser:
         return self._do("POST", "/execute/sync", {"script": script, "args": list(args)})
 
     def console(self) -> list[str]:
-        """Warnings and errors on the console since the last call."""
+        """Warnings and errors on the console since the last call, but for refused requests."""
         entries = self._do("POST", "/se/log", {"type": "browser"})
-        return [entry["message"] for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
+        found = [entry for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
+        return [entry["message"] for entry in found if entry["source"] != "network"]
 
     def requests(self) -> Iterator[str]:
         """URLs that the page has asked for since the last call."""
@@ -188,6 +194,10 @@ class Browser:
         kinds = "input, textarea"
         self._act(kinds, label, "/clear", {})
         self._act(kinds, label, "/value", {"text": text})
+
+    def tick(self, label: str) -> None:
+        """Check a box, or clear it."""
+        self._act("input[type=checkbox]", label, "/click", {})
 
     def attach(self, label: str, path: Path) -> None:
         """Choose a file."""

@@ -99,15 +99,9 @@ class Net:
     def address(number: int) -> str:
         return f"10.9.0.{number + 1}"
 
-    @contextlib.contextmanager
-    def clients(self) -> Iterator[None]:
+    def clients(self) -> contextlib.AbstractContextManager[None]:
         """This thread, and what it starts, is where the clients are."""
-        with Path("/proc/self/ns/net").open("rb") as own, Path(self._hub.path).open("rb") as hub:
-            _enter(hub)
-            try:
-                yield
-            finally:
-                _enter(own)
+        return _inside(self._hub)
 
     def cut(self, sender: int, receiver: int, *, how: str = "blackhole") -> None:
         """Nothing that `sender` sends reaches `receiver` any more; the other way stays open."""
@@ -119,6 +113,27 @@ class Net:
         while self._cut:
             sender, receiver, how = self._cut.pop()
             self.hosts[sender].ip("route", "del", how, f"{self.address(receiver)}/32")
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """This thread, and what it starts, reaches itself and nobody else."""
+    namespace = _Namespace()
+    try:
+        with _inside(namespace):
+            yield
+    finally:
+        namespace.close()
+
+
+@contextlib.contextmanager
+def _inside(namespace: _Namespace) -> Iterator[None]:
+    with Path("/proc/self/ns/net").open("rb") as own, Path(namespace.path).open("rb") as there:
+        _enter(there)
+        try:
+            yield
+        finally:
+            _enter(own)
 
 
 def _enter(namespace: IO[bytes]) -> None:

@@ -1,5 +1,10 @@
 // @ts-check
-/** Hearing of changes: the server's event stream, and a poll whenever that is not there. */
+/**
+ * Hearing of changes: the server's event stream, and a poll whenever that is not there.
+ *
+ * Only pages that are seen listen: a browser has six connections to a server, and every stream of
+ * every tab keeps one of them.
+ */
 
 import { address } from "./api.js";
 
@@ -18,7 +23,11 @@ export class Live {
     /** @type {EventSource | null} */
     this.source = null;
     this.again = 0;
+    this.wanted = false;
     setInterval(() => this.poll(), POLL_MS);
+    document.addEventListener("visibilitychange", () => this.follow());
+    addEventListener("pagehide", () => this.close());
+    addEventListener("pageshow", () => this.follow());
   }
 
   get streaming() {
@@ -27,7 +36,24 @@ export class Live {
 
   /** Listen, anew if need be; after signing in, for example. */
   start() {
-    this.stop();
+    this.wanted = true;
+    this.close();
+    this.follow();
+  }
+
+  /** Listen no longer. */
+  stop() {
+    this.wanted = false;
+    this.close();
+  }
+
+  /** Listen if that is wanted and the page is seen. */
+  follow() {
+    if (!this.wanted || document.hidden) this.close();
+    else if (!this.source) this.open();
+  }
+
+  open() {
     const source = new EventSource(address("stream"));
     source.addEventListener("open", () => this.onChange({}));
     source.addEventListener("change", (event) => this.onChange(read(event.data)));
@@ -38,8 +64,7 @@ export class Live {
     this.source = source;
   }
 
-  /** Listen no longer. */
-  stop() {
+  close() {
     clearTimeout(this.again);
     this.source?.close();
     this.source = null;

@@ -117,9 +117,6 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   element("main").focus();
 });
 addEventListener("hashchange", () => go());
-addEventListener("visibilitychange", () => {
-  if (!document.hidden) page.poke();
-});
 setInterval(tick, TICK_MS);
 listenForSearchKey();
 restart();

@@ -92,11 +92,11 @@ export function pager({ page, perPage, total, onPage }) {
   return h(
     "nav",
     { class: "pager", "aria-label": "Pages" },
-    pageButton("« First", 1, page > 1, onPage),
-    pageButton("‹ Previous", page - 1, page > 1, onPage),
-    h("span", null, `${count(first)}–${count(last)} of ${count(total)}`),
-    pageButton("Next ›", page + 1, page < pages, onPage),
-    pageButton("Last »", pages, page < pages, onPage),
+    pageButton("First", 1, page > 1, onPage),
+    pageButton("Previous", page - 1, page > 1, onPage),
+    h("span", null, `${count(first)} to ${count(last)} of ${count(total)}`),
+    pageButton("Next", page + 1, page < pages, onPage),
+    pageButton("Last", pages, page < pages, onPage),
   );
 }
 
