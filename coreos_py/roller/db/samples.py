@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coreos_py.roller.db.driver import Tx
-from coreos_py.roller.records import DAY_US, SECOND_US, SEEN_US, Sample, Status
+from coreos_py.roller.records import DAY_US, SECOND_US, SEEN_US, Sample
 
 EVERY_US = 300 * SECOND_US
 KEPT_US = 31 * DAY_US
@@ -20,13 +20,11 @@ def take(tx: Tx, now_us: int) -> int:
         return 0
     return tx.execute(
         "INSERT INTO sample (group_id, at_us, version, status, count)"
-        " SELECT group_id, ?, version, COALESCE(status, ?), COUNT(*) FROM standing"
-        " WHERE group_id IS NOT NULL AND last_check_us > ?"
-        " GROUP BY group_id, version, COALESCE(status, ?)",
+        " SELECT group_id, CAST(? AS BIGINT), version, COALESCE(status, 1), COUNT(*)"
+        " FROM standing WHERE group_id IS NOT NULL AND last_check_us > ?"
+        " GROUP BY group_id, version, COALESCE(status, 1)",
         at_us,
-        int(Status.UNDEFINED),
         now_us - SEEN_US,
-        int(Status.UNDEFINED),
     )
 
 
