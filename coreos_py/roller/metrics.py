@@ -31,12 +31,16 @@ class Metrics:
         self._requests: dict[tuple[str, int], int] = {}
         self._buckets = [0] * (len(_BOUNDS_MS) + 1)
         self._sum_us = 0
-        self.payload_bytes = 0
+        self._streamed: dict[str, int] = {}
 
     def count(self, family: str, status: int) -> None:
         """A request was answered."""
         key = (family, status)
         self._requests[key] = self._requests.get(key, 0) + 1
+
+    def streamed(self, family: str, size: int) -> None:
+        """So many bytes of a reply were handed to the network piece by piece."""
+        self._streamed[family] = self._streamed.get(family, 0) + size
 
     def took(self, duration_us: int) -> None:
         """So long a call of the database has taken, from its request to its answer."""
@@ -53,15 +57,13 @@ class Metrics:
             Sample(count, (("family", family), ("status", str(status))))
             for (family, status), count in sorted(self._requests.items())
         )
+        streamed = tuple(
+            Sample(size, (("family", family),)) for family, size in sorted(self._streamed.items())
+        )
         return [
             Family("rollerd_requests_total", "counter", "Requests answered.", requests),
             Family("rollerd_call_seconds", "histogram", "Time to a durable answer.", self._times()),
-            Family(
-                "rollerd_payload_bytes_total",
-                "counter",
-                "Bytes of payloads sent.",
-                (Sample(self.payload_bytes),),
-            ),
+            Family("rollerd_streamed_bytes_total", "counter", "Payloads and the like.", streamed),
         ]
 
     def _times(self) -> tuple[Sample, ...]:

@@ -103,6 +103,7 @@ class Service:
 
         def done(status: int, size: int) -> None:
             self._metrics.count(family, status)
+            self._metrics.streamed(family, size)
             if self._on_access is not None:
                 self._on_access(peer, request, status, size)
             if request.method not in _READS and status < 300:
