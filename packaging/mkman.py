@@ -10,6 +10,7 @@ A source is mdoc with lines of the form @WHAT ARGUMENT@:
     @KEYS module:TABLE@        the keys of a configuration file, with their variables
     @SECTION module:TABLE@     the keys of a section of a cloud-config, with theirs
     @VERBS coreos@             the suite's own verbs
+    @ROUTES GROUPS@            a part of rollerd's REST API
 
 The output is committed; a test regenerates and compares.
 """
@@ -32,6 +33,9 @@ from coreos_py.cli.settings import Setting
 from coreos_py.cloudinit.schema import Field
 from coreos_py.cmd_coreos import coreos
 from coreos_py.commands import TABLE
+from coreos_py.roller.rest import table as rest_table
+from coreos_py.roller.rest.gate import Needs
+from coreos_py.roller.rest.table import Route
 from coreos_py.suite import programs
 
 _SENTENCE_END = re.compile(r"(?<=[.!?]) +(?=[A-Z`])")
@@ -209,6 +213,17 @@ def _verbs(group: click.Group, prefix: str) -> Iterator[str]:
             yield ".El"
 
 
+def routes(part: str) -> Iterator[str]:
+    """A tagged list of requests, and who may make them."""
+    found: tuple[Route, ...] = getattr(rest_table, part)
+    yield ".Bl -tag -width Ds"
+    for route in found:
+        yield f".It Li {route.method} {_word(route.path)}"
+        who = "" if route.needs is Needs.READ else f" ({route.needs.value})"
+        yield _sentence(route.does + who)
+    yield ".El"
+
+
 def _paragraphs(text: str) -> Iterator[str]:
     """Blocks of text between blank lines; one that starts with a prompt is an example."""
     for at, block in enumerate(text.strip().split("\n\n")):
@@ -251,6 +266,7 @@ _MACROS: dict[str, Callable[[str], Iterable[str]]] = {
     "KEYS": lambda where: keys(table(where)),
     "SECTION": lambda where: section(fields(where)),
     "VERBS": lambda _name: verbs(coreos),
+    "ROUTES": routes,
 }
 
 if __name__ == "__main__":

@@ -30,32 +30,32 @@ DURATIONS = {
 }
 
 
-def version_breakdown(tx: Tx, ask: Ask) -> Response:
+def versions(tx: Tx, ask: Ask) -> Response:
     """How many instances run which version."""
     rows = views.versions(tx, ask, groups.shown(tx, ask).id)
     return ask.rows(rows, len(rows))
 
 
-def instances_stats(tx: Tx, ask: Ask) -> Response:
+def statuses(tx: Tx, ask: Ask) -> Response:
     """How many instances have which status."""
     return ask.ok(views.stats(tx, ask, groups.shown(tx, ask).id))
 
 
-def version_timeline(tx: Tx, ask: Ask) -> Response:
+def versions_then(tx: Tx, ask: Ask) -> Response:
     """How many instances ran which version when."""
     points: dict[str, dict[str, int]] = {}
     for sample in _points(tx, ask):
-        versions = points.setdefault(shapes.moment(sample.at_us), {})
-        versions[sample.version] = versions.get(sample.version, 0) + sample.instances
+        counts = points.setdefault(shapes.moment(sample.at_us), {})
+        counts[sample.version] = counts.get(sample.version, 0) + sample.instances
     return ask.ok(points)
 
 
-def status_timeline(tx: Tx, ask: Ask) -> Response:
+def statuses_then(tx: Tx, ask: Ask) -> Response:
     """How many instances had which status, on the way to which version, when."""
     points: dict[str, dict[str, dict[str, int]]] = {}
     for sample in _points(tx, ask):
-        statuses = points.setdefault(shapes.moment(sample.at_us), {})
-        statuses.setdefault(str(int(sample.status)), {})[sample.version] = sample.instances
+        counts = points.setdefault(shapes.moment(sample.at_us), {})
+        counts.setdefault(str(int(sample.status)), {})[sample.version] = sample.instances
     return ask.ok(points)
 
 

@@ -1,6 +1,6 @@
 """The routes of the REST API as data: what there is, who may, what it does.
 
-The reference in the manual, rollerd-api(7), is checked against this table by a test.
+The reference in the manual, rollerd-api(7), is made from it.
 """
 
 from __future__ import annotations
@@ -48,65 +48,78 @@ class Route(NamedTuple):
     does: str
 
 
-ROUTES = (
-    Route("GET", "/api/config", _OPEN, session.config, "who asks, what this server can do"),
+SIGNING_IN = (
+    Route("GET", "/api/config", _OPEN, session.config, "who asks, and what this server can do"),
     Route("POST", "/api/session", _OPEN, session.sign_in, "sign in"),
     Route("DELETE", "/api/session", _OPEN, session.sign_out, "sign out"),
-    Route("PUT", "/api/password", _SIGN_IN, session.change_password, "one's own password"),
+    Route("PUT", "/api/password", _SIGN_IN, session.change_password, "change one's own password"),
     Route("GET", "/api/users", _ADMIN, accounts.users, "all users"),
     Route("POST", "/api/users", _ADMIN, accounts.add_user, "register a user"),
-    Route("PUT", "/api/users/:user", _ADMIN, accounts.update_user, "a user's password or role"),
+    Route("PUT", "/api/users/:user", _ADMIN, accounts.update_user, "change password or role"),
     Route("DELETE", "/api/users/:user", _ADMIN, accounts.delete_user, "remove a user"),
     Route("GET", "/api/tokens", _ADMIN, accounts.tokens, "all tokens, without their secrets"),
-    Route("POST", "/api/tokens", _ADMIN, accounts.add_token, "make a token"),
+    Route("POST", "/api/tokens", _ADMIN, accounts.add_token, "make a token, shown only now"),
     Route("DELETE", "/api/tokens/:token", _ADMIN, accounts.delete_token, "remove a token"),
-    Route("GET", "/api/apps", _READ, apps.listing, "all applications"),
+)
+APPLICATIONS = (
+    Route("GET", "/api/apps", _READ, apps.listing, "all applications, the newest first"),
     Route("POST", "/api/apps", _ADMIN, apps.add, "register an application"),
     Route("GET", _APP, _READ, apps.get, "one application"),
     Route("PUT", _APP, _ADMIN, apps.update, "change it"),
     Route("DELETE", _APP, _ADMIN, apps.delete, "remove it and all it has"),
-    Route("GET", f"{_APP}/instances", _READ, instances.of_app, "its instances"),
-    Route("GET", f"{_APP}/groups", _READ, groups.listing, "an application's groups"),
-    Route("POST", f"{_APP}/groups", _ADMIN, groups.add, "register a group"),
-    Route("GET", _GROUP, _READ, groups.get, "one group"),
-    Route("PUT", _GROUP, _ADMIN, groups.update, "change it and its policy"),
-    Route("DELETE", _GROUP, _ADMIN, groups.delete, "remove it"),
-    Route("POST", f"{_GROUP}/pause", _ADMIN, groups.pause, "stop granting updates"),
-    Route("POST", f"{_GROUP}/resume", _ADMIN, groups.resume, "grant updates again"),
-    Route("GET", f"{_GROUP}/rollout", _READ, charts.rollout, "how far the rollout is"),
-    Route(
-        "GET",
-        f"{_GROUP}/version_breakdown",
-        _READ,
-        charts.version_breakdown,
-        "instances by version",
-    ),
-    Route(
-        "GET", f"{_GROUP}/version_timeline", _READ, charts.version_timeline, "the same over time"
-    ),
-    Route("GET", f"{_GROUP}/instances_stats", _READ, charts.instances_stats, "instances by status"),
-    Route("GET", f"{_GROUP}/status_timeline", _READ, charts.status_timeline, "the same over time"),
-    Route("GET", f"{_GROUP}/instances", _READ, instances.of_group, "a group's instances"),
-    Route("GET", _INSTANCE, _READ, instances.get, "one instance"),
-    Route("GET", f"{_INSTANCE}/status_history", _READ, instances.history, "how its status changed"),
-    Route("GET", f"{_INSTANCE}/events", _READ, instances.events_of, "what it has reported"),
-    Route("PUT", "/api/instances/:instance", _ADMIN, instances.rename, "name it for people"),
-    Route("GET", f"{_APP}/channels", _READ, channels.listing, "an application's channels"),
-    Route("POST", f"{_APP}/channels", _ADMIN, channels.add, "register a channel"),
-    Route("GET", _CHANNEL, _READ, channels.get, "one channel"),
-    Route("PUT", _CHANNEL, _ADMIN, channels.update, "change it, or the package it points to"),
-    Route("DELETE", _CHANNEL, _ADMIN, channels.delete, "remove it"),
-    Route("GET", f"{_APP}/packages", _READ, packages.listing, "an application's packages"),
+    Route("GET", f"{_APP}/instances", _READ, instances.of_app, "its instances seen within a day"),
+)
+PACKAGES = (
+    Route("GET", f"{_APP}/packages", _READ, packages.listing, "the newest version first"),
     Route("POST", f"{_APP}/packages", _ADMIN, packages.add, "register a package"),
     Route("GET", _PACKAGE, _READ, packages.get, "one package"),
     Route("PUT", _PACKAGE, _ADMIN, packages.update, "change it"),
-    Route("DELETE", _PACKAGE, _ADMIN, packages.delete, "remove it"),
-    Route("POST", f"{_PACKAGE}/payload", _ADMIN, None, "upload its file"),
-    Route("GET", "/api/activity", _READ, activity.listing, "what has happened"),
+    Route("DELETE", _PACKAGE, _ADMIN, packages.delete, "remove it; channels have none then"),
+    Route("POST", f"{_PACKAGE}/payload", _ADMIN, None, "upload its file, which is the body"),
+)
+CHANNELS = (
+    Route("GET", f"{_APP}/channels", _READ, channels.listing, "by name"),
+    Route("POST", f"{_APP}/channels", _ADMIN, channels.add, "register a channel"),
+    Route("GET", _CHANNEL, _READ, channels.get, "one channel"),
+    Route("PUT", _CHANNEL, _ADMIN, channels.update, "change it, or the package it points to"),
+    Route("DELETE", _CHANNEL, _ADMIN, channels.delete, "remove it; groups have none then"),
+)
+GROUPS = (
+    Route("GET", f"{_APP}/groups", _READ, groups.listing, "the newest first"),
+    Route("POST", f"{_APP}/groups", _ADMIN, groups.add, "register a group"),
+    Route("GET", _GROUP, _READ, groups.get, "one group"),
+    Route("PUT", _GROUP, _ADMIN, groups.update, "change it and its policy"),
+    Route("DELETE", _GROUP, _ADMIN, groups.delete, "remove it; its instances have none then"),
+    Route("POST", f"{_GROUP}/pause", _ADMIN, groups.pause, "stop granting updates"),
+    Route("POST", f"{_GROUP}/resume", _ADMIN, groups.resume, "grant updates again"),
+    Route("GET", f"{_GROUP}/rollout", _READ, charts.rollout, "how far its rollout is"),
+    Route("GET", f"{_GROUP}/version_breakdown", _READ, charts.versions, "instances by version"),
+    Route("GET", f"{_GROUP}/version_timeline", _READ, charts.versions_then, "the same over time"),
+    Route("GET", f"{_GROUP}/instances_stats", _READ, charts.statuses, "instances by status"),
+    Route("GET", f"{_GROUP}/status_timeline", _READ, charts.statuses_then, "the same over time"),
+)
+INSTANCES = (
+    Route("GET", f"{_GROUP}/instances", _READ, instances.of_group, "those seen within a day"),
+    Route("GET", _INSTANCE, _READ, instances.get, "one instance, whenever it was seen"),
+    Route("GET", f"{_INSTANCE}/status_history", _READ, instances.history, "the newest first"),
+    Route("GET", f"{_INSTANCE}/events", _READ, instances.events_of, "what it has reported"),
+    Route("PUT", "/api/instances/:instance", _ADMIN, instances.rename, "name it for people"),
+)
+OTHERS = (
+    Route("GET", "/api/activity", _READ, activity.listing, "what has happened, the newest first"),
     Route("GET", "/api/locks", _READ, None, "who holds which reboot lock"),
-    Route("PUT", "/api/locks/:group", _ADMIN, None, "how many may reboot at once"),
+    Route("PUT", "/api/locks/:group", _ADMIN, None, "change how many may reboot at once"),
     Route("POST", "/api/locks/:group/unlock", _ADMIN, None, "release a holder"),
     Route("GET", "/api/stream", _READ, None, "server-sent events"),
+)
+ROUTES = (
+    *SIGNING_IN,
+    *APPLICATIONS,
+    *PACKAGES,
+    *CHANNELS,
+    *GROUPS,
+    *INSTANCES,
+    *OTHERS,
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from coreos_py.roller import auth
 from coreos_py.roller.call import Config
 from coreos_py.roller.db import activity, instances, samples
 from coreos_py.roller.records import ActivityClass, Instance, Severity, Standing, Status
+from coreos_py.roller.rest import fields
 from coreos_py.roller.rest.charts import thinned
 from coreos_py.roller.rest.table import ROUTES
 from tests.support.rest_bed import COREOS, JSON, PASSWORDS, STABLE, START_US, RestBed
@@ -447,7 +450,18 @@ def test_every_route_says_what_it_does_and_writes_are_for_admins():
             assert route.needs.value == "admin", route
 
 
-def _basic(name: str, password: str) -> str:
-    from base64 import b64encode
+READ_ONLY = {"id", "created_ts", "application_id", "groups", "channels", "packages", "instances"}
+READ_ONLY |= {"rollout_in_progress", "version_breakdown", "channel", "package", "instances_stats"}
 
+
+def test_the_manual_names_every_route_and_every_field_that_can_be_set():
+    page = (Path(__file__).parents[3] / "man/rollerd-api.7").read_text()
+    for route in ROUTES:
+        assert f'.It Li {route.method} "{route.path}"\n' in page
+    for spec in (fields.APP, fields.PACKAGE, fields.CHANNEL, fields.GROUP, fields.USER):
+        for name in spec.keys() - READ_ONLY:
+            assert re.search(rf"\.(Ql|It Li) (.*, )?{name}\b", page), name
+
+
+def _basic(name: str, password: str) -> str:
     return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
