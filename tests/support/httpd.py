@@ -15,6 +15,7 @@ class Asked(NamedTuple):
     target: str
     body: bytes
     authorization: str
+    headers: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
 
 
 Answer = tuple[int, bytes] | tuple[int, bytes, dict[str, str]]
@@ -66,9 +67,13 @@ class Httpd:
             timeout = 10
 
             def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    body = b"".join(iter(self.read_chunk, b""))
+                else:
+                    body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 authorization = self.headers.get("Authorization", "")
-                found = owner.answer(Asked(self.command, self.path, body, authorization))
+                asked = Asked(self.command, self.path, body, authorization, dict(self.headers))
+                found = owner.answer(asked)
                 if found is None:
                     owner.stopping.wait(10)
                     self.close_connection = True
@@ -82,7 +87,12 @@ class Httpd:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_PUT = do_POST = do_DELETE = handle_any
+            def read_chunk(self) -> bytes:
+                data = self.rfile.read(int(self.rfile.readline(), 16))
+                self.rfile.readline()
+                return data
+
+            do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any
 
             def log_message(self, *_args: object) -> None:
                 """Tests read `asked` instead."""

@@ -127,6 +127,8 @@ class RestBed:
         handler = self.api.route(call.request)
         if handler is None:
             return Response(404)
+        if isinstance(handler, Response):
+            return handler
         with database.transaction() as tx:
             try:
                 with database.savepoint(tx):

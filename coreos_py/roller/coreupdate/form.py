@@ -7,7 +7,7 @@ import re
 from coreos_py.base.errors import WireError
 
 _BOUNDARY = re.compile(
-    r'(?i)multipart/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))'
+    r'(?i)multipart/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;"]{1,70})(?=[\s;]|$))'
 )
 _FILENAME = re.compile(r'(?i);\s*filename="((?:[^"\\]|\\.)*)"')
 _HEAD_MAX = 8192

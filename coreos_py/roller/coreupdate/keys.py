@@ -94,12 +94,11 @@ def payload_hash(request: Request) -> str:
 
 def _targets(call: Call) -> Iterator[str]:
     """The target as it came and unescaped, with and without the prefix of the public URL."""
-    path, query = call.request.path, call.request.query
-    tail = f"?{query}" if query else ""
+    path, mark, query = call.request.target.decode("utf-8", "surrogateescape").partition("?")
     prefix = urlsplit(call.base_url).path.rstrip("/")
     for start in dict.fromkeys(("", prefix)):
         for shown in dict.fromkeys((path, unquote(path))):
-            yield f"{start}{shown}{tail}"
+            yield f"{start}{shown}{mark}{query}"
 
 
 def _hosts(call: Call) -> Iterator[tuple[str, str]]:
