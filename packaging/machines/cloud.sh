@@ -73,6 +73,9 @@ prepare_machine() {
     [ -z "$(leader_of "$1")" ] || return 0
     cp "$archive" "$root/opt/coreos.pyz"
     chroot "$root" python3 /opt/coreos.pyz install /usr/bin --units /usr/lib/systemd/system >/dev/null
+    sed -n -e 's/^ID=/DISTRIB_ID=/p' -e 's/^VERSION_ID=/DISTRIB_RELEASE=/p' \
+        -e 's/^VERSION_CODENAME=/DISTRIB_CODENAME=/p' -e 's/^PRETTY_NAME=/DISTRIB_DESCRIPTION=/p' \
+        "$root/usr/lib/os-release" | put "$root/etc/lsb-release"
     printf 'GROUP=%s\n' "${UPDATE_CHANNEL:-alpha}" | put "$root/usr/share/coreos/update.conf"
     printf '[Socket]\nSocketGroup=core\n' | put "$root/etc/systemd/system/fleet.socket.d/10-machines.conf"
     chroot "$root" usermod -aG systemd-journal core
