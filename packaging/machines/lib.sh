@@ -51,7 +51,10 @@ inside() {
             group=/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number
             [ ! -d "$group" ] || sh -c 'echo $PPID' >"$group/cgroup.procs"
         done
-        exec nsenter -t "$leader" -m -u -i -n -p -- "$@"
+        # The shell stays outside the machine's processes. When systemd stops those before it kills
+        # them, an nsenter that waits for one would stop as well, and the machine never go down.
+        # shellcheck disable=SC2016
+        exec nsenter -t "$leader" -m -u -i -n -p --no-fork -- sh -c '"$@"; exit $?' sh "$@"
     )
 }
 
