@@ -6,10 +6,10 @@ Mirrors main of coreos-cloudinit 1.13.0 (coreos-cloudinit.go): its order, its lo
 from __future__ import annotations
 
 import os
-import posixpath
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from coreos_py.base import gopath
 from coreos_py.cloudinit import config, gotext, plan, substitute, userdata
 from coreos_py.cloudinit.config import CloudConfig
 from coreos_py.cloudinit.describe import describe
@@ -121,7 +121,7 @@ def _user_data(source: Source) -> tuple[bytes, bool]:
         log(f"Failed fetching user-data from datasource: {error}. Continuing...")
         return b"", True
     if not data.startswith(GZIP_MAGIC):
-        return data, False
+        return userdata.without_mark(data), False
     try:
         data, problem = gunzip(data)
     except ValueError as error:
@@ -130,7 +130,7 @@ def _user_data(source: Source) -> tuple[bytes, bool]:
         data = b""  # half of it is worse than nothing
     if problem:
         log(f"Failed decompressing user-data from datasource: {problem}. Continuing...")
-    return data, bool(problem)
+    return userdata.without_mark(data), bool(problem)
 
 
 def _validate(data: bytes, *, stop: bool) -> None:
@@ -252,7 +252,7 @@ class _Steps:
         self._addresses = addresses
         self._interfaces = interfaces
         self._key_set: str = settings["ssh-key-name"]
-        self._workspace: str = posixpath.normpath("/" + settings["workspace"])
+        self._workspace: str = gopath.clean("/" + settings["workspace"])
 
     def apply(self, scripts: tuple[bytes, ...]) -> None:
         executor = Executor(

@@ -1,7 +1,8 @@
 """What a user-data is: nothing, a script, a cloud-config, Ignition, several of them in MIME. Pure.
 
 Mirrors config.Is... of coreos-cloudinit 1.13.0. Upstream has no multipart; what people hand to EC2
-as one is taken apart here, and each part is judged by the same rules.
+as one is taken apart here, and each part is judged by the same rules. Upstream refuses a byte-order
+mark as well; here whoever reads data drops the one that editors put before UTF-8.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MULTIPART = "multipart"
 UNKNOWN = "unknown"
 
 PARTS_MAX = 100
+_MARK = b"\xef\xbb\xbf"
 
 _HEADER = "#cloud-config"
 _GO_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -37,6 +39,11 @@ class Part(NamedTuple):
     data: bytes
     name: str = ""
     lines_before: int = 0
+
+
+def without_mark(data: bytes) -> bytes:
+    """The data without a byte-order mark at its start."""
+    return data.removeprefix(_MARK)
 
 
 def kind(data: bytes) -> str:
@@ -143,6 +150,7 @@ def _mime_parts(data: bytes) -> list[Part]:
             lines_before = data.count(b"\n", 0, begin)
         if body.startswith(GZIP_MAGIC):
             body = _unpacked(body)
+        body = without_mark(body)
         name = piece.get_filename() or f"part {len(found) + 1}"
         found.append(Part(_part_kind(piece.get_content_type(), body), body, name, lines_before))
         if len(found) > PARTS_MAX:

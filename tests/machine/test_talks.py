@@ -1,4 +1,4 @@
-"""The examples that retell talks about CoreOS: each as its README says, on machines from its user-data."""
+"""The examples that retell talks about CoreOS: each as its README says, on its own machines."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def test_what_the_talk_shows(talk: str, tmp_path: Path):
 
 
 def test_every_talk_is_there():
-    assert TALKS == sorted(path.stem for path in PATTERNS.glob("*.txt"))
+    assert sorted(path.stem for path in PATTERNS.glob("*.txt")) == TALKS
     assert len(TALKS) == 5

@@ -7,9 +7,9 @@ A pattern is compared line by line. In it stand for
     <net>                       the first three octets of all addresses
     <n> <hex> <date> <text>     a number, hexadecimal digits, a time, anything
 
-and a line of three dots for any lines. NAME is a host name, or stands for a machine: a capital in the
-whole text, a small letter in one step, a digit in the answer to one command, and different ones of a
-kind for different machines; `*` for any, the same in the whole line.
+and a line of three dots for any lines. NAME is a host name, or stands for a machine: a capital in
+the whole text, a small letter in one step, a digit in the answer to one command, and different ones
+of a kind for different machines; `*` for any, the same in the whole line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _OWN = {"id": r"[0-9a-f]{8}", "machine": r"[0-9a-f]{32}", "ip": r"[0-9.]+", "hos
 _ANY = {
     "n": r"\d+",
     "hex": r"[0-9a-f]+",
-    "date": r"(?:\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT|\d{4}-\d\d-\d\dT[\d:.]+Z|\d{4}/\d\d/\d\d [\d:]{8})",
+    "date": r"(?:\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT|\d{4}-\d\d-\d\dT[\d:.]+Z"
+    r"|\d{4}/\d\d/\d\d [\d:]{8})",
     "text": r".*?",
 }
 _STEP = "==> "
@@ -53,7 +54,8 @@ def check(said: str, pattern: str, machines: list[Machine]) -> None:
             continue
         while not (at < len(found) and reader.fits(expected, found[at])):
             shown = "\n".join(found[max(0, at - 3) : at + 3])
-            assert skipping and at < len(found), f"line {number}: no {expected!r} in:\n{shown}"
+            more = skipping and at < len(found)
+            assert more, f"line {number}: no {expected!r} in:\n{shown}"
             at += 1
         at += 1
         skipping = False

@@ -223,6 +223,27 @@ def test_gzip_that_breaks_off(capsys, user_data):
     assert run(capsys, "--dry-run", user_data(packed))[0] == 0
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_byte_order_mark_is_no_harm(capsys, tmp_path, packed):
+    """Ours; 1.13.0 takes such data for nothing it knows."""
+    import gzip
+
+    texts = {
+        "#cloud-config\nhostname: marked\nspeed: 1\n": "set the host name to marked\n",
+        "#!/bin/sh\n": "run a script of 10 bytes as a unit, kept in /var/lib",
+        '{"ignition": {"version": "2.0.0"}}': "Detected an Ignition config. Exiting...",
+        "Content-Type: multipart/mixed; boundary=X\n\n--X\n\n#!/a\n--X--\n": "run a script of 4 bytes",
+    }
+    for text, done in texts.items():
+        data = ("\ufeff" + text).encode()
+        (tmp_path / "data").write_bytes(gzip.compress(data) if packed else data)
+        code, out, lines = run(capsys, "--dry-run", f"-from-file={tmp_path}/data")
+        assert code == 0
+        assert done in out
+        wrong = 'line 3: warning: unrecognized key "speed"'
+        assert [line for line in lines if line.startswith("line ")] == [wrong] * ("speed" in text)
+
+
 def test_ignition_is_left_alone(capsys, user_data):
     code, out, _ = run(capsys, user_data('{"ignition": {"version": "2.0.0"}}'))
     assert (code, out) == (0, "Detected an Ignition config. Exiting...")

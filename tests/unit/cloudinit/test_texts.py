@@ -102,6 +102,12 @@ def test_parts_are_what_they_look_like():
     ]
 
 
+def test_a_mark_before_a_part_is_dropped():
+    parts = userdata.parts(message("Content-Type: text/plain\n\n\ufeff#!/bin/sh\n"))
+    assert [(part.kind, part.data) for part in parts] == [(userdata.SCRIPT, b"#!/bin/sh\n")]
+    assert userdata.without_mark(b"#!/bin/sh") == b"#!/bin/sh"
+
+
 def test_parts_may_be_nested_but_not_without_end():
     inner = "Content-Type: multipart/mixed; boundary=YY\n\n--YY\n\n#!/a\n--YY--\n"
     assert [part.kind for part in userdata.parts(message(inner))] == [userdata.SCRIPT]

@@ -61,6 +61,7 @@ def test_the_socket_is_where_fleetctl_looks():
         ("user-cloudinit-proc-cmdline.service", "--from-proc-cmdline"),
         ("user-configdrive.service", "--from-configdrive=/media/configdrive"),
         ("user-configvirtfs.service", "--from-configdrive=/media/configvirtfs"),
+        ("user-config-ovfenv.service", "--from-vmware-ovf-env=/media/ovfenv/ovf-env.xml"),
     ],
 )
 def test_what_applies_user_data(name, words):
@@ -77,6 +78,18 @@ def test_what_applies_user_data(name, words):
         assert service["EnvironmentFile"] == "-/etc/environment"
     else:
         assert parsed["Unit"]["Before"] == "system-config.target"
+
+
+def test_drives_are_mounted_before_they_are_read():
+    for mount, reader in (
+        ("media-configdrive.mount", "user-configdrive.service"),
+        ("media-configvirtfs.mount", "user-configvirtfs.service"),
+        ("media-ovfenv.mount", "user-config-ovfenv.service"),
+    ):
+        unit = _parsed(mount)
+        assert unit["Unit"]["Wants"] == unit["Unit"]["Before"] == reader
+        assert unit["Mount"]["Where"] in work.text(reader, bin_dir="/usr/bin")
+        assert f"After={mount}\n" in work.text(reader, bin_dir="/usr/bin")
 
 
 def test_no_unit_of_ours_waits_for_user_data():
