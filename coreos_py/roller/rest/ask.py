@@ -28,6 +28,8 @@ PER_PAGE = 500
 _PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 _UUID = re.compile(r"\{?([0-9a-f]{4}(?:-?[0-9a-f]{4}){7})\}?")
 _DIGITS = re.compile(r"[0-9]+")
+_LONGEST = 1000
+_INT32_MAX = (1 << 31) - 1
 _INT64_MAX = (1 << 63) - 1
 _UINT64_MAX = (1 << 64) - 1
 _SAFE = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
@@ -61,7 +63,8 @@ class Ask:
         self.params = params
         self.who = who
         self.is_json = wants_json(call)
-        self.query = parse_qs(call.request.query, keep_blank_values=True, errors="replace")
+        query = call.request.query.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        self.query = parse_qs(query, keep_blank_values=True, errors="replace")
 
     # -- what is asked for ------
 
@@ -87,12 +90,12 @@ class Ask:
             self.refuse(400, f"{name} has a null character")
         return value
 
-    def number(self, name: str) -> int:
+    def number(self, name: str, *, most: int = _INT32_MAX) -> int:
         """A number in the query; what is none counts as 0, as in CoreRoller."""
         value = self.text(name)
-        if not _DIGITS.fullmatch(value) or len(value) > 20:
+        if not _DIGITS.fullmatch(value):
             return 0
-        return min(int(value), _UINT64_MAX)
+        return min(int(value), most) if len(value) < _LONGEST else most
 
     def moment_us(self, name: str) -> int | None:
         """A time in the query; what is none counts as absent, as in CoreRoller."""
@@ -110,7 +113,8 @@ class Ask:
 
     def page(self) -> Page:
         """The part of a list that `page` and `perpage` name."""
-        number, limit = self.number("page") or 1, self.number("perpage") or PER_PAGE
+        number = self.number("page", most=_UINT64_MAX) or 1
+        limit = self.number("perpage", most=_UINT64_MAX) or PER_PAGE
         if limit > _INT64_MAX or (number - 1) * limit > _INT64_MAX:
             self.refuse(400, "page or perpage is too large")
         return Page(limit, (number - 1) * limit)

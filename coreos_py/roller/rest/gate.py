@@ -83,7 +83,8 @@ class Gate:
         if wait_s:
             headers = ("Retry-After", str(wait_s))
             raise Undo(refusal(call, 429, f"too many wrong passwords, wait {wait_s} s", headers))
-        user = people.user(tx, name) if name and password else None
+        is_name = name and password and "\0" not in name
+        user = people.user(tx, name) if is_name else None
         if not self._verified.check(password, user.secret if user else None) or user is None:
             self._attempts.failed(call.peer, call.now_us)
             self._unauthorized(call, "the user or the password is wrong")

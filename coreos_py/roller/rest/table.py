@@ -6,7 +6,7 @@ The reference in the manual, rollerd-api(7), is made from it.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from coreos_py.roller.rest import (
     accounts,
@@ -132,8 +132,9 @@ class Found(NamedTuple):
 
 def find(raw_path: str) -> Found | None:
     """The routes of a path that is still percent-encoded; None if there are none."""
-    parts = [unquote(part) for part in raw_path.split("/")]
-    if "\0" in raw_path or any("\0" in part for part in parts):
+    raw_parts = raw_path.encode("utf-8", "surrogateescape").split(b"/")
+    parts = [unquote_to_bytes(part).decode("utf-8", "replace") for part in raw_parts]
+    if any("\0" in part for part in parts):
         return None
     for shape, routes in _BY_LENGTH.get(len(parts), ()):
         params: dict[str, str] = {}

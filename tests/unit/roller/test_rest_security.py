@@ -238,6 +238,7 @@ def test_sql_and_markup_in_every_field_come_back_as_they_went(tmp_path):
         "a%00b",
         "%ff",
         "%2f",
+        "\udcff",
         "{",
         "x" * 5000,
         "%27%3b--",
@@ -331,12 +332,15 @@ QUERY = st.lists(
             "page perpage status version search sort order duration limit severity start end app"
             " group clone_from".split()
         ),
-        st.sampled_from(["", "1", "-1", "0", "id", "desc", "7d", "%00", "%ff", COREOS, "9" * 30])
+        st.sampled_from(
+            ["", "1", "-1", "0", "id", "desc", "7d", "%00", "%ff", "\udcff", COREOS]
+            + ["9" * count for count in (9, 10, 18, 19, 20, 30, 5000)]
+        )
         | st.text("abc%&=+'", max_size=6),
     ).map("=".join),
     max_size=4,
 ).map("&".join)
-PART = st.sampled_from([COREOS, STABLE, OTHER, "m1", "x", "%2e%2e", "%F0", "admin"])
+PART = st.sampled_from([COREOS, STABLE, OTHER, "m1", "x", "%2e%2e", "%F0", "\udcf0", "admin"])
 
 
 @settings(
