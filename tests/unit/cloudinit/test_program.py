@@ -232,7 +232,7 @@ def test_a_byte_order_mark_is_no_harm(capsys, tmp_path, packed):
         "#cloud-config\nhostname: marked\nspeed: 1\n": "set the host name to marked\n",
         "#!/bin/sh\n": "run a script of 10 bytes as a unit, kept in /var/lib",
         '{"ignition": {"version": "2.0.0"}}': "Detected an Ignition config. Exiting...",
-        "Content-Type: multipart/mixed; boundary=X\n\n--X\n\n#!/a\n--X--\n": "run a script of 4 bytes",
+        "Content-Type: multipart/mixed; boundary=X\n\n--X\n\n#!/a\n--X--\n": "script of 4 bytes",
     }
     for text, done in texts.items():
         data = ("\ufeff" + text).encode()
