@@ -52,6 +52,7 @@ _OF_CHECKS = frozenset(
     }
 )
 
+NO_GROUP = "the group is not known"
 NOT_KNOWN = "the instance is not known"
 NOT_UNDER_WAY = "no update in progress"
 NO_SUCH_EVENT = "events of this kind change nothing"
@@ -78,18 +79,24 @@ class Report(NamedTuple):
     period_us: int  # the group's
 
 
+def is_routine(event: Event) -> bool:
+    """The 3/2 that comes with every check of a machine that did not update."""
+    kind = (event.type, event.result)
+    return kind == _COMPLETE and event.previous_version in (None, "", NEVER_UPDATED)
+
+
 def judge(style: Style, report: Report, standing: Standing | None) -> Ruling:
     """The ruling about one event."""
     kind = (report.event.type, report.event.result)
-    is_routine = kind == _COMPLETE and report.event.previous_version in (None, "", NEVER_UPDATED)
+    is_news = not is_routine(report.event)
     if standing is None or _is_forgotten(style, report, standing):
-        return Ruling(standing, NOT_KNOWN, is_news=not is_routine)
+        return Ruling(standing, NOT_KNOWN, is_news=is_news)
     if not standing.in_progress:
-        return Ruling(standing, NOT_UNDER_WAY, is_news=not is_routine)
+        return Ruling(standing, NOT_UNDER_WAY, is_news=is_news)
     if style is Style.COREROLLER:
         return _as_coreroller(report, standing)
     if kind == _COMPLETE:
-        return _came_back(report, standing, is_routine=is_routine)
+        return _came_back(report, standing)
     if kind == _FAILED:
         return _failed(report, standing)
     status = _STEPS.get(kind)
@@ -125,7 +132,7 @@ def _as_coreroller(report: Report, standing: Standing) -> Ruling:
     if is_coreos and kind == _COMPLETE:
         previous = event.previous_version or ""
         if previous in ("", NEVER_UPDATED) or previous != standing.version:
-            return Ruling(standing, OTHER_VERSION, is_news=previous not in ("", NEVER_UPDATED))
+            return Ruling(standing, OTHER_VERSION, is_news=not is_routine(event))
     if kind not in _KNOWN:
         return Ruling(standing, NO_SUCH_EVENT)
     if kind == _COMPLETE:
@@ -138,17 +145,18 @@ def _as_coreroller(report: Report, standing: Standing) -> Ruling:
     return Ruling(standing._replace(status=_STEPS[kind]))
 
 
-def _came_back(report: Report, standing: Standing, *, is_routine: bool) -> Ruling:
-    """3/2: it restarted into something; of what, its version tells."""
+def _came_back(report: Report, standing: Standing) -> Ruling:
+    """3/2: it restarted into something; into what, its version tells."""
+    says_nothing = is_routine(report.event)
     granted = standing.granted_version or ""
     if not semver.is_older(report.version, granted):
         return _complete(standing, report.version)
-    if not is_routine and report.event.previous_version == report.version:
+    if not says_nothing and report.event.previous_version == report.version:
         how = f"came back with {report.version}"
         return _fail(standing, how, now_us=report.now_us, period_us=report.period_us)
     if standing.app_id != COREOS_APP and standing.status is Status.INSTALLED:
         return _complete(standing, granted)  # CoreRoller's clients tell their version later
-    if is_routine:
+    if says_nothing:
         return Ruling(standing, NOT_UNDER_WAY, is_news=False)
     how = f"came back with {report.version} instead of {granted}"
     return _fail(standing, how, now_us=report.now_us, period_us=report.period_us)

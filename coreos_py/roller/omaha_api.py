@@ -14,8 +14,9 @@ from coreos_py.omaha.response import AppReply, Offer, write
 from coreos_py.omaha.response import Package as WirePackage
 from coreos_py.roller import semver, updates
 from coreos_py.roller.call import Call, Handler
-from coreos_py.roller.db import apps, groups
+from coreos_py.roller.db import apps, groups, instances
 from coreos_py.roller.db.driver import Tx
+from coreos_py.roller.db.events import Origin
 from coreos_py.roller.db.setup import COREOS_TRACKS
 from coreos_py.roller.policy import Verdict
 from coreos_py.roller.records import (
@@ -77,23 +78,20 @@ def handle(tx: Tx, call: Call) -> Response:
     return Response(200, _XML, write(replies, server=_SERVER[style], compact=True))
 
 
-def resolve(tx: Tx, style: Style, app_id: str, track: str) -> tuple[App, Group] | None:
-    """Which application and group a client means; None when there are none such."""
+def resolve(tx: Tx, style: Style, app_id: str, track: str) -> tuple[App | None, Group | None]:
+    """Which application and group a client means; None for what there is not."""
     if style is Style.COREROLLER:
         app = apps.find(tx, apps.bare_id(app_id))
     else:
         app = apps.named(tx, app_id)
     if app is None:
-        return None
-    if app.id == COREOS_APP and track in COREOS_TRACKS:
-        group = groups.find(tx, COREOS_TRACKS[track])
-    else:
-        group = groups.find(tx, apps.bare_id(track))
-    if style is Style.FRIENDLY:
-        named = groups.by_track(tx, app.id, track)  # what an operator calls so comes first
-        group = named or group
+        return None, None
+    group = groups.by_track(tx, app.id, track) if style is Style.FRIENDLY else None
+    if group is None:  # what an operator calls so comes first
+        word = COREOS_TRACKS.get(track) if app.id == COREOS_APP else None
+        group = groups.find(tx, word or apps.bare_id(track))
     if group is None or group.app_id != app.id:
-        return None
+        return app, None
     return app, group
 
 
@@ -105,17 +103,31 @@ def _app(tx: Tx, call: Call, style: Style, asked: AppRequest) -> AppReply:
         has_ping=asked.has_ping,
         events=len(asked.events),
     )
-    found = resolve(tx, style, asked.app_id, asked.track)
-    problem = _problem(style, asked, is_known=found is not None)
-    if found is not None and _is_id(asked.machine_id):
-        caller = Caller(
-            style, *found, _machine(asked, call), asked.version, call.now_us, call.changed
-        )
+    app, group = resolve(tx, style, asked.app_id, asked.track)
+    problem = _problem(style, asked, is_known=group is not None)
+    if app is not None and group is None and style is Style.FRIENDLY:
+        group = _group_before(tx, call, app, asked)
+    if app is not None and group is not None and _is_id(asked.machine_id):
+        machine = _machine(asked, call)
+        caller = Caller(style, app, group, machine, asked.version, call.now_us, call.changed)
         for event in asked.events:
             updates.report(tx, caller, event)
         if not problem:
             return _register(tx, call, caller, asked, reply)
     return reply._replace(status=problem) if asked.has_update_check else reply
+
+
+def _group_before(tx: Tx, call: Call, app: App, asked: AppRequest) -> Group | None:
+    """The group of a machine whose track is none any more; its events are about that one."""
+    if not asked.events or not _is_id(asked.machine_id):
+        return None
+    standing = instances.standing(tx, asked.machine_id, app.id)
+    group = groups.find(tx, standing.group_id or "") if standing is not None else None
+    if group is None:
+        origin = Origin(asked.machine_id, app.id, None, asked.version)
+        for event in asked.events:
+            updates.keep(tx, origin, event, call.now_us)
+    return group
 
 
 def _register(tx: Tx, call: Call, caller: Caller, asked: AppRequest, reply: AppReply) -> AppReply:

@@ -12,6 +12,7 @@ from coreos_py.omaha.request import Event
 from coreos_py.roller import judge, policy, semver, zones
 from coreos_py.roller.db import activity, channels, events, groups, instances, packages
 from coreos_py.roller.db.driver import Tx
+from coreos_py.roller.db.events import Origin
 from coreos_py.roller.judge import Report, Ruling
 from coreos_py.roller.policy import Decision, Question, Verdict
 from coreos_py.roller.records import (
@@ -102,24 +103,21 @@ def report(tx: Tx, caller: Caller, event: Event) -> None:
     told = Report(event, version, caller.now_us, period_us)
     ruling = judge.judge(caller.style, told, standing)
     if ruling.is_news:
-        entry = EventEntry(
-            event.type,
-            event.result,
-            event.error_code,
-            event.previous_version,
-            caller.now_us,
-            ruling.ignored,
-        )
-        events.add(
-            tx,
-            entry,
-            instance_id=caller.machine.id,
-            app_id=caller.app.id,
-            group_id=caller.group.id,
-            version=caller.version,
-        )
+        origin = Origin(caller.machine.id, caller.app.id, caller.group.id, caller.version)
+        _keep(tx, origin, event, ruling.ignored, caller.now_us)
     if standing is not None and ruling.standing is not None and not ruling.ignored:
         _apply(tx, caller, standing, ruling)
+
+
+def keep(tx: Tx, origin: Origin, event: Event, now_us: int) -> None:
+    """An event from a group that there is not: kept, without consequences."""
+    if not judge.is_routine(event):
+        _keep(tx, origin, event, judge.NO_GROUP, now_us)
+
+
+def _keep(tx: Tx, origin: Origin, event: Event, ignored: str, now_us: int) -> None:
+    code, previous = event.error_code, event.previous_version
+    events.add(tx, origin, EventEntry(event.type, event.result, code, previous, now_us, ignored))
 
 
 def _apply(tx: Tx, caller: Caller, before: Standing, ruling: Ruling) -> Standing:
@@ -128,6 +126,11 @@ def _apply(tx: Tx, caller: Caller, before: Standing, ruling: Ruling) -> Standing
     if after != before:
         instances.save(tx, before, after, caller.now_us)
         caller.tell("instance")
+    if after.group_id != caller.group.id and caller.style is Style.FRIENDLY:
+        granter = groups.find(tx, after.group_id or "")  # it has moved since
+        if granter is None:
+            return after
+        caller = caller._replace(group=granter)
     if ruling.completed:
         _completed(tx, caller, after)
     elif ruling.failed:
@@ -169,7 +172,7 @@ def _failed(tx: Tx, caller: Caller, standing: Standing, how: str) -> None:
     target = _target(tx, group)
     if caller.style is Style.FRIENDLY and version != target:
         return  # the channel has moved on: no word against what it points to now
-    stats = _stats(tx, caller, target)
+    stats = _stats(tx, group, target, caller.now_us)
     reason = judge.why_stop(caller.style, group, standing, how, stats)
     if reason:
         groups.disable(tx, group.id, reason)
@@ -180,30 +183,41 @@ def _failed(tx: Tx, caller: Caller, standing: Standing, how: str) -> None:
 def ask(tx: Tx, caller: Caller) -> tuple[Decision, Package | None]:
     """An instance asks for an update: the decision, and the package if it gets one."""
     standing = register(tx, caller)
-    package = package_of(tx, caller.group)
-    flaw = ""
     if caller.style is Style.FRIENDLY:
-        standing = _supersede(tx, caller, standing, package)
-        flaw = unfit(package) if package is not None else ""
-    question = Question(
-        caller.style,
-        groups.find(tx, caller.group.id) or caller.group,  # events may have paused it
-        standing,
-        None if flaw else package,
-        zones.local(caller.group.policy.timezone, caller.now_us),
-        caller.now_us,
-        caller.machine.oem,
-    )
-    target = package.version if package is not None else ""
-    decision = policy.decide(question, lambda: _stats(tx, caller, target))
-    if flaw:
-        decision = decision._replace(detail=f"{target} {flaw}")
-    if decision.verdict is Verdict.GRANT and package is not None:
-        _grant(tx, caller, question, package)
+        standing = _supersede(tx, caller, standing)
+    group = groups.find(tx, caller.group.id) or caller.group  # events may have paused it
+    question, decision = _decide(tx, caller.style, group, standing, caller.now_us)
+    if decision.verdict is Verdict.GRANT and question.package is not None:
+        _grant(tx, caller, question, question.package)
     else:
         _refuse(tx, caller, question, decision)
     has_package = decision.verdict in (Verdict.GRANT, Verdict.AGAIN)
-    return decision, package if has_package else None
+    return decision, question.package if has_package else None
+
+
+def outlook(tx: Tx, style: Style, group: Group, standing: Standing, now_us: int) -> Decision:
+    """What would be decided if this instance asked now; nothing is written."""
+    return _decide(tx, style, group, standing, now_us)[1]
+
+
+def _decide(
+    tx: Tx, style: Style, group: Group, standing: Standing, now_us: int
+) -> tuple[Question, Decision]:
+    package = package_of(tx, group)
+    flaw = unfit(package) if package is not None and style is Style.FRIENDLY else ""
+    question = Question(
+        style,
+        group,
+        standing,
+        None if flaw else package,
+        zones.local(group.policy.timezone, now_us),
+        now_us,
+    )
+    version = package.version if package is not None else ""
+    decision = policy.decide(question, lambda: _stats(tx, group, version, now_us))
+    if flaw and decision.verdict is Verdict.NO_PACKAGE:
+        decision = decision._replace(detail=f"{version} {flaw}")
+    return question, decision
 
 
 def package_of(tx: Tx, group: Group) -> Package | None:
@@ -225,8 +239,9 @@ def unfit(package: Package) -> str:
     return "" if package.filename else "has no file name"
 
 
-def _supersede(tx: Tx, caller: Caller, standing: Standing, package: Package | None) -> Standing:
+def _supersede(tx: Tx, caller: Caller, standing: Standing) -> Standing:
     """The channel has moved on under an update: its place is free, the new one is asked for."""
+    package = package_of(tx, caller.group)
     if package is None or not standing.in_progress:
         return standing
     if standing.granted_version == package.version:
@@ -297,13 +312,13 @@ def _target(tx: Tx, group: Group) -> str:
     return package.version if package is not None else ""
 
 
-def _stats(tx: Tx, caller: Caller, version: str) -> Stats:
-    numbers = policy.limits(caller.group.policy)
+def _stats(tx: Tx, group: Group, version: str, now_us: int) -> Stats:
+    numbers = policy.limits(group.policy)
     return instances.stats(
         tx,
-        caller.group.id,
+        group.id,
         version,
-        now_us=caller.now_us,
+        now_us=now_us,
         period_us=numbers.period_us,
         timeout_us=numbers.timeout_us,
         cap=max(numbers.max_updates, 1),

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from coreos_py.roller.db.driver import Tx
 from coreos_py.roller.records import EventEntry
 
 
-def add(
-    tx: Tx, entry: EventEntry, *, instance_id: str, app_id: str, group_id: str | None, version: str
-) -> None:
-    """Write an event; `version` is what the instance ran when it told."""
+class Origin(NamedTuple):
+    """Who told an event, about what."""
+
+    instance_id: str
+    app_id: str
+    group_id: str | None
+    version: str  # that it ran then
+
+
+def add(tx: Tx, origin: Origin, entry: EventEntry) -> None:
+    """Write an event."""
     tx.execute(
         "INSERT INTO event (instance_id, app_id, group_id, version, type, result, error_code,"
         " previous_version, created_us, ignored) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        instance_id,
-        app_id,
-        group_id,
-        version,
+        *origin,
         *entry,
     )
 

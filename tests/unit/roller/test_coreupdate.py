@@ -374,9 +374,7 @@ def check_in(bed, name, version, *, oem="", at_s=0, status=None, event=None):
         instances.save(tx, None, standing, now_us)
         if event is not None:
             entry = EventEntry(*event, 0, None, now_us)
-            events.add(
-                tx, entry, instance_id=name, app_id=app_id, group_id=group_id, version=version
-            )
+            events.add(tx, events.Origin(name, app_id, group_id, version), entry)
 
 
 def test_instances(bed):

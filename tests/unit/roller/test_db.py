@@ -322,7 +322,7 @@ def test_events_are_kept_in_order(tx):
     app = _app(tx)
     for number in range(3):
         entry = EventEntry(3, 0, (1 << 31) + 5, HARD, number, "")
-        events.add(tx, entry, instance_id="m", app_id=app.id, group_id="g", version="1.0.0")
+        events.add(tx, events.Origin("m", app.id, "g", "1.0.0"), entry)
     found = events.of_instance(tx, "m", app.id)
     assert [entry.created_us for entry in found] == [2, 1, 0]
     assert found[0] == EventEntry(3, 0, (1 << 31) + 5, HARD, 2, "")
