@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sqlite3
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -197,6 +199,53 @@ def test_finding_instances(browser, server):
     browser.see("1 match", f"{77:032x}")
     browser.choose("State", "Error")
     browser.see("No instance matches these filters.")
+
+
+def test_versions_and_states_over_time(browser, server):
+    hour_us = 3600 * 1_000_000
+    now_us = time.time_ns() // 1000
+    samples = [
+        (STABLE, now_us - age * hour_us, version, status, count)
+        for age in (1, 2, 3, 50, 60)
+        for version, status, count in (("1.0.0", 4, 40 - age), ("0.9.0", 3, age))
+    ]
+    with contextlib.closing(sqlite3.connect(server.database, timeout=60)) as database, database:
+        database.executemany("INSERT INTO sample VALUES (?, ?, ?, ?, ?)", samples)
+    sign_in(browser, server, GROUP)
+    shapes = "document.querySelectorAll('svg.areas path').length"
+    browser.until(f"{shapes} >= 4")
+    heights = "[...document.querySelectorAll('figure tbody')].map((e) => e.rows.length)"
+    (few, _) = browser.run(f"return {heights}")
+    browser.click("30 days")
+    browser.until(f"{heights}[0] > {few}")
+    assert "range=30d" in browser.run("return location.hash")
+    browser.click("As a table")
+    browser.see("39", "38", "37")
+    assert browser.run("return document.querySelector('svg.areas').getAttribute('aria-label')")
+
+
+def test_versions_are_compared_as_the_server_does(browser, server):
+    browser.open(server.url)
+    script = """
+    const [rising, known] = arguments;
+    return import('/versions.js').then(({compare, standing}) => {
+      const pairs = rising.slice(1).map((one, at) => [compare(rising[at], one), compare(one, one)]);
+      const texts = rising.map((one) => standing(one, '10.0.0', known).text);
+      return [pairs.every(([up, same]) => up < 0 && same === 0), texts];
+    });
+    """
+    rising = ["nonsense", "1.2.3-1", "1.2.3-2", "1.2.3-10", "1.2.3-a", "1.2.3", "9.0.0", "10.0.0"]
+    rising += ["10.0.1"]
+    known = ["1.2.3", "9.0.0", "10.0.0"]
+    is_rising, standings = browser.run(script, rising, known)
+    assert is_rising
+    far, near = "3 versions behind", "2 versions behind"
+    assert standings == [far] * 5 + [
+        near,
+        "one version behind",
+        "current",
+        "newer than the channel",
+    ]
 
 
 def test_what_became_of_one_machine(browser, server):

@@ -23,7 +23,7 @@ const TABLE_ROWS = 40;
 export function bar(title, parts, { compact = false } = {}) {
   const present = parts.filter((part) => part.value > 0);
   const total = present.reduce((sum, part) => sum + part.value, 0);
-  if (!total) return h("p", { class: "quiet" }, "no instances");
+  if (!total) return compact ? h("span", { class: "quiet" }, "–") : h("p", { class: "quiet" }, "No instances.");
   const summary = `${title}: ${present.map((part) => `${part.text} ${count(part.value)}`).join(", ")}`;
   let x = 0;
   const pieces = present.map((part) => {

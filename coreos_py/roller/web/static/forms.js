@@ -19,7 +19,8 @@ import { h } from "./dom.js";
  *   pattern?: string,
  *   autocomplete?: string,
  *   advanced?: boolean,
- * }} Field `advanced` fields are folded away
+ *   first?: boolean,
+ * }} Field `advanced` fields are folded away, `first` has the focus when its page is shown
  */
 
 /**
@@ -68,6 +69,7 @@ function drawField(field) {
     name: field.name,
     required: field.required,
     autocomplete: field.autocomplete ?? "off",
+    "data-focus": field.first,
     "aria-describedby": hint && `${id}-hint`,
   };
   if (field.type === "checkbox") {

@@ -21,12 +21,11 @@ const SECTIONS = [
  * @param {string} view
  */
 export function drawTop(place, config, view) {
-  const isIn = config.user || config.anonymous_read;
   const sections = SECTIONS.filter((one) => (one.name !== "locks" || config.locks) && (one.name !== "users" || config.role === "admin"));
   const links = sections.map((one) => h("a", { href: href(one.name), "aria-current": one.views.includes(view) ? "page" : null }, one.label));
   morphChildren(place, [
     h("a", { class: "brand", href: href("overview") }, h("img", { src: "icon.svg", alt: "", width: 22, height: 22 }), h("span", null, config.title)),
-    ...(isIn ? [h("nav", { "aria-label": "Main" }, links), searchBox(), who(config, view)] : []),
+    ...(isIn(config) ? [h("nav", { "aria-label": "Main" }, links), searchBox(), who(config, view)] : []),
   ]);
 }
 
@@ -38,8 +37,9 @@ export function drawTop(place, config, view) {
  */
 export function drawFoot(place, config, twin) {
   const json = twin ? h("a", { href: address(twin), class: "twin" }, `JSON: /api/${twin}`) : null;
-  const help = h("span", null, `${config.title} ${config.version ?? ""}`);
-  morphChildren(place, [help, ...(json ? [json] : []), h("span", { class: "unfocused quiet" }, "Press / to search")]);
+  const server = h("span", null, `${config.title} ${config.version ?? ""}`);
+  const hint = isIn(config) ? h("span", { class: "hint" }, "Press / to search") : null;
+  morphChildren(place, [server, json, hint].filter((one) => one !== null));
 }
 
 /** Let the key / lead to the search box. */
@@ -52,6 +52,11 @@ export function listenForSearchKey() {
     event.preventDefault();
     box.focus();
   });
+}
+
+/** @param {any} config */
+function isIn(config) {
+  return Boolean(config.user || config.anonymous_read);
 }
 
 function searchBox() {

@@ -93,7 +93,8 @@ async function newToken(context) {
   });
   if (!made) return;
   await context.reload();
-  const copy = button("Copy", () => navigator.clipboard?.writeText(made.token));
+  // Browsers have no clipboard for pages that come over plain http from elsewhere.
+  const copy = navigator.clipboard ? button("Copy", () => navigator.clipboard.writeText(made.token)) : null;
   showDialog({
     title: "The new token",
     content: [h("p", null, "Copy it now, it cannot be shown again:"), h("p", null, h("code", { class: "wrap secret" }, made.token), " ", copy)],

@@ -5,6 +5,7 @@ import { list, query } from "../api.js";
 import { severityBadge } from "../badge.js";
 import { h } from "../dom.js";
 import { clockOf, dayOf } from "../format.js";
+import { allNames } from "../outline.js";
 import { heading } from "../parts.js";
 import { href } from "../router.js";
 import { pager } from "../table.js";
@@ -19,8 +20,8 @@ export const activity = {
   title: () => "Activity",
   twin: (context) => where(context.query),
   load: async ({ query: asked }, signal) => {
-    const [entries, apps] = await Promise.all([list(where(asked), signal), list("apps", signal)]);
-    return { ...entries, apps: apps.rows };
+    const [entries, apps] = await Promise.all([list(where(asked), signal), allNames(signal)]);
+    return { ...entries, apps };
   },
   news: (data, before) => (data.total > before.total && data.rows[0] ? activityText(data.rows[0]) : ""),
   draw: (data, context) => [
@@ -92,7 +93,7 @@ function where(asked) {
 function filters(apps, context) {
   const { query: asked, set } = context;
   const groups = apps.filter((app) => !asked.app || app.id === asked.app).flatMap((app) =>
-    (app.groups ?? []).map((/** @type {any} */ group) => [group.id, asked.app ? group.name : `${app.name} / ${group.name}`]),
+    app.groups.map((/** @type {any} */ group) => [group.id, asked.app ? group.name : `${app.name} / ${group.name}`]),
   );
   return h(
     "form",

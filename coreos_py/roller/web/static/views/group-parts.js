@@ -3,6 +3,7 @@
 
 import { versionBadge } from "../badge.js";
 import { h } from "../dom.js";
+import { count } from "../format.js";
 import { standing } from "../versions.js";
 import { STATUSES, STATUS_ORDER } from "../words.js";
 
@@ -41,7 +42,7 @@ export function versionParts(breakdown, offered, known) {
  * @returns {string[]}
  */
 export function policyWords(group) {
-  const words = [`Max ${group.policy_max_updates_per_period} updates per ${group.policy_period_interval}`, `updates time out after ${group.policy_update_timeout}`];
+  const words = [`Max ${count(group.policy_max_updates_per_period)} updates per ${group.policy_period_interval}`, `updates time out after ${group.policy_update_timeout}`];
   if (group.policy_safe_mode) words.push("safe mode");
   if (group.policy_office_hours) words.push(`office hours only (${group.policy_timezone || "no time zone"})`);
   if (group.policy_canaries) words.push(`${group.policy_canaries} canaries first`);

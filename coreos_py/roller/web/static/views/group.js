@@ -47,7 +47,7 @@ export const group = {
   draw: (data, context) => [
     top(data, context),
     paused(data, context),
-    section("Rollout", rollout(data.progress)),
+    section("Rollout", rollout(data.progress, href("instances", context.params, { status: 3 }))),
     section("Policy", policy(data.group)),
     section("Versions", bar("Versions", versionParts(data.group.version_breakdown, data.group.channel?.package?.version, data.outline.versions))),
     section("States", states(data)),
@@ -112,7 +112,7 @@ function policy(own) {
     ["Channel", channelLabel(own.channel)],
     ["Offers", offers ?? h("span", { class: "quiet" }, "nothing")],
     ["Updates", own.policy_updates_enabled ? "enabled" : "paused"],
-    ["Max updates", `${own.policy_max_updates_per_period} per ${own.policy_period_interval}`],
+    ["Max updates", `${count(own.policy_max_updates_per_period)} per ${own.policy_period_interval}`],
     ["Update timeout", own.policy_update_timeout],
     ["Safe mode", onOff(own.policy_safe_mode)],
     ["Office hours only", own.policy_office_hours ? `on, ${own.policy_timezone}` : "off"],

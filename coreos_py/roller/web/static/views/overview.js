@@ -93,7 +93,7 @@ function lockSummary(locks) {
   if (locks.failed) return h("p", { class: "tone-wait" }, "etcd, which has the locks, cannot be asked just now. ", link);
   if (!locks.groups.length) return h("p", { class: "quiet" }, "No machine has ever taken a reboot lock.");
   const lines = locks.groups.map((/** @type {any} */ one) => [one.group || "Default group", lockLine(one)]);
-  return [facts(/** @type {[string, any][]} */ (lines)), h("p", null, link)];
+  return [h("div", { class: "wide" }, facts(/** @type {[string, any][]} */ (lines))), h("p", null, link)];
 }
 
 /** @param {any} lock */

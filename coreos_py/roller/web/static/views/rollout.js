@@ -6,14 +6,17 @@ import { h } from "../dom.js";
 import { count, plural, since } from "../format.js";
 import { notice } from "../parts.js";
 
-/** @param {any} progress null where nothing is offered */
-export function rollout(progress) {
+/**
+ * @param {any} progress null where nothing is offered
+ * @param {string} failures where the instances are that have failed
+ */
+export function rollout(progress, failures) {
   if (!progress?.version) return h("p", { class: "quiet" }, "Nothing is offered: the channel has no package, or there is no channel.");
   return h(
     "div",
     { class: "rollout" },
     h("p", null, progressText(progress), progress.started_ts ? [" Started ", since(progress.started_ts), "."] : ""),
-    progress.failed ? notice("bad", h("b", null, `${plural(progress.failed, "update")} failed.`), " The instances with the state Error tell why.") : null,
+    progress.failed ? notice("bad", h("b", null, `${plural(progress.failed, "update")} failed.`), " ", h("a", { href: failures }, "Instances in the state Error"), " tell why.") : null,
     canaries(progress.canaries),
     bar(`Rollout of ${progress.version}`, parts(progress)),
   );
@@ -42,7 +45,7 @@ function parts(progress) {
     part("Updating", moving, "busy2"),
     part("Failed", failed, "bad"),
     part("On hold", held, "wait"),
-    part("Not asked yet", waiting, "idle"),
+    part("Waiting", waiting, "idle"),
   ];
 }
 

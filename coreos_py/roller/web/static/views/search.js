@@ -15,6 +15,7 @@ const OTHERS_MAX = 25;
 /** @type {import("../page.js").View} */
 export const search = {
   title: (_, context) => (context.query.q ? `Search: ${context.query.q}` : "Search"),
+  twin: () => "apps",
   load: async ({ query: asked, config }, signal) => {
     const words = (asked.q ?? "").trim();
     if (!words) return { words, objects: [], instances: [], holders: [] };

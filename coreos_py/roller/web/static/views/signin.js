@@ -8,11 +8,11 @@ import { heading } from "../parts.js";
 
 /** @type {import("../forms.js").Field[]} */
 const PASSWORD = [
-  { name: "user", label: "User", required: true, autocomplete: "username" },
+  { name: "user", label: "User", required: true, autocomplete: "username", first: true },
   { name: "password", label: "Password", type: "password", required: true, autocomplete: "current-password" },
 ];
 /** @type {import("../forms.js").Field[]} */
-const TOKEN = [{ name: "token", label: "Token", type: "password", required: true }];
+const TOKEN = [{ name: "token", label: "Token", type: "password", required: true, first: true }];
 
 /** @type {import("../page.js").View} */
 export const signin = {
