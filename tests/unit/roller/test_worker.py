@@ -75,16 +75,17 @@ def test_many_that_wait_share_a_transaction_and_keep_their_order(path, monkeypat
         return perform(lane, batch)
 
     monkeypatch.setattr(module._Lane, "_perform", count)
-    gate = threading.Event()
+    gate, inside = threading.Event(), threading.Event()
 
     def wait(_tx, _call):
+        inside.set()
         gate.wait(60)
         return Response(200)
 
     async def scenario(worker):
         order = []
         first = asyncio.ensure_future(worker.run(wait, call(), write=True))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(inside.wait, 60)
         done = asyncio.Event()
         for value in range(600):
 
@@ -94,7 +95,7 @@ def test_many_that_wait_share_a_transaction_and_keep_their_order(path, monkeypat
                     done.set()
 
             worker.submit(Job(put(value), call(), note), write=True)
-        assert worker.waiting >= 599
+        assert worker.waiting == 600
         gate.set()
         await first
         await done.wait()
