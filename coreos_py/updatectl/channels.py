@@ -28,16 +28,15 @@ def create(call: Call) -> int:
     flags = call.flags
     if not all(flags.given(name) for name in _CHANGE):
         return ERROR_USAGE
-    body = CHANNEL_REQUEST.write(
-        appId=flags["app-id"],
-        label=flags["channel"],
-        publish=flags["publish"],
-        version=flags["version"],
-    )
+    return _show([make(Service(call), flags["app-id"], flags["channel"], **_wanted(call))])
+
+
+def make(service: Service, app: str, channel: str, **wanted: Any) -> dict[str, Any]:
+    """Create a channel that offers a version; what the server answers."""
+    body = CHANNEL_REQUEST.write(appId=app, label=channel, **wanted)
     # updateservicectl 2.1.0 has the channel where the application's ID belongs, so servers go by
     # the body.
-    path = "apps/{}/channels"
-    return _show([Service(call).call("POST", path, CHANNEL, flags["channel"], body=body)])
+    return service.call("POST", "apps/{}/channels", CHANNEL, channel, body=body)
 
 
 def update(call: Call) -> int:

@@ -19,7 +19,7 @@ _ADMIN = "coreos_py.updatectl.admin"
 
 SETTINGS = (
     Setting("debug", BOOL, help="show what is sent and received (watch only)"),
-    Setting("help", BOOL, help="show this help"),
+    Setting("help", BOOL, help="show this help", hidden=True),
     Setting(
         "key",
         env="UPDATECTL_KEY",
@@ -302,7 +302,8 @@ PACKAGE = Command(
             f"{_UPLOAD}:publish",
             args="FILE",
             help="upload a payload, create its package and point a channel to it",
-            about="Not in updateservicectl. What is there already with the same content is kept.",
+            about="Not in updateservicectl. A channel that is not there is made; a package that is there "
+            "already with the same payload is kept.",
             settings=(
                 _APP,
                 _CHANNEL,

@@ -103,9 +103,12 @@ def publish(call: Call) -> int:
         print(f"package {version}: {sums.size} bytes, sha256 {sums.sha256}")
     else:
         print(f"package {version} is there already")
-    is_public = _is_public(service, app, channel)
-    channels.point(service, app, channel, version=version, publish=is_public)
-    print(f"channel {channel} offers {version}")
+    found = _channel(service, app, channel)
+    if found is None:
+        channels.make(service, app, channel, version=version)
+    else:
+        channels.point(service, app, channel, version=version, publish=found["publish"])
+    print(f"{'channel' if found else 'new channel'} {channel} offers {version}")
     return OK
 
 
@@ -115,12 +118,9 @@ def _package(service: Service, app: str, version: str) -> dict[str, Any] | None:
     return next((item for item in found["items"] if item["version"] == version), None)
 
 
-def _is_public(service: Service, app: str, channel: str) -> bool:
+def _channel(service: Service, app: str, name: str) -> dict[str, Any] | None:
     found = service.call("GET", "apps/{}/channels", CHANNEL_LIST, app)
-    for item in found["items"]:
-        if item["label"] == channel:
-            return bool(item["publish"])
-    raise Fatal(f"application {app} has no channel {channel}")
+    return next((item for item in found["items"] if item["label"] == name), None)
 
 
 def _send(service: Service, path: str, *, name: str = "") -> None:

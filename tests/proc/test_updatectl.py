@@ -121,6 +121,10 @@ def test_a_payload_from_the_file_to_the_machines(server, admin):
     flags = [f"--app-id={COREOS}", "--channel=beta", "--version=7.0.0"]
     out = admin.must("package", "publish", *flags, "update.gz")
     assert out.splitlines()[-1] == "channel beta offers 7.0.0"
+    fresh = [flags[0], "--channel=gamma", flags[2]]
+    out = admin.must("package", "publish", *fresh, "update.gz")
+    assert out.splitlines()[-1] == "new channel gamma offers 7.0.0"
+    admin.must("channel", "delete", *fresh[:2])
     again = admin.must("package", "publish", *flags, "update.gz")
     assert again == "package 7.0.0 is there already\nchannel beta offers 7.0.0\n"
     (admin.directory / "other.gz").write_bytes(b"something else")
