@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote
 
@@ -115,7 +116,7 @@ class Service:
         """The address of who asks, without a port."""
         if self._rules.trust_proxy:
             forwarded = request.get("X-Forwarded-For").partition(",")[0].strip()
-            if forwarded:
+            if _is_address(forwarded):
                 return forwarded
         return request.peer.rpartition(":")[0].strip("[]")
 
@@ -152,6 +153,14 @@ def told_by(path: str) -> set[tuple[str, str]]:
     root, app_id, inner = found.groups()
     kind = (inner or root).removesuffix("s")
     return {(kind, unquote(app_id) if root == "apps" and app_id else ""), ("activity", "")}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _new_id() -> str:

@@ -233,3 +233,7 @@ def test_the_access_log_and_who_is_behind_a_proxy(started, tmp_path):
     server.wait_log(r'192\.0\.2\.7 - - \[.*\] "POST /v1/update/ HTTP/1\.1" 200 \d+\n')
     (found,) = server.must("GET", INSTANCES)
     assert found["ip"] == "192.0.2.7"
+    headers = {"X-Forwarded-For": "<b>nobody</b>"}
+    http_request("POST", server.update_url, body=machine.check(), headers=headers)
+    (found,) = server.must("GET", INSTANCES)
+    assert found["ip"] == "127.0.0.1"
