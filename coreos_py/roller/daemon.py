@@ -184,6 +184,8 @@ class Daemon:
         pages = Pages(service, worker, self._gate, self._metrics, stream)
         locks = self._locks(worker, service, stream)
         others = self._coreupdate(worker, service, door)
+        assets = Assets(options.static_dir)
+        assets.preload()
         self._closers += [uploads.close, stream.close, others.close]
         service.serve(
             (
@@ -194,7 +196,7 @@ class Daemon:
                 Family("locks", pages.no_locks if locks is None else locks.route),
                 Family("api", api.route),
                 Family("coreupdate", others.route),
-                Family("dashboard", Assets(options.static_dir).route),
+                Family("dashboard", assets.route),
             )
         )
 

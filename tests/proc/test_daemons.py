@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.procs import eventually, free_ports
+from tests.support.procs import eventually, free_ports, http_request
+from tests.support.rollerd import COREOS, STABLE, Machine, basic
 
 pytestmark = pytest.mark.proc
 
@@ -189,6 +191,48 @@ def test_fleetd(etcd, start, archive, tmp_path):
     assert "launched" in fleetctl("list-unit-files")
     fleetctl("stop", "sleep.service")
     fleetctl("destroy", "sleep.service")
+    assert daemon.terminate() == 0
+    assert "Traceback" not in daemon.text()
+    assert "ZipImportError" not in daemon.text()
+
+
+def test_rollerd(start):
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    password = "a long enough password"
+    daemon = start(
+        "rollerd", [f"-bind=127.0.0.1:{port}", "-data-dir=data"], ROLLERD_ADMIN_PASSWORD=password
+    )
+    daemon.wait_ready()
+    assert _comm(daemon.process) == "rollerd"
+    daemon.spoil()
+    login = {"Authorization": basic("admin", password), "Accept": "application/json"}
+
+    def ask(method, path, body=None):
+        return http_request(method, url + path, body=body, headers=login)
+
+    machine = Machine(1)
+    assert http_request("POST", f"{url}/v1/update/", body=machine.check()).status == 200
+    pages = ask("GET", "/")
+    assert (pages.status, b"<html" in pages.body) == (200, True)
+    script = re.search(rb'src="(/?[a-z/-]+\.js)"', pages.body)
+    assert script is not None
+    assert ask("GET", "/" + script[1].decode().lstrip("/")).status == 200
+    app = f"/api/apps/{COREOS}"
+    new = b'{"type": 4, "version": "1.0.0", "url": "http://x/"}'
+    package = ask("POST", f"{app}/packages", new).json()["id"]
+    stored = ask("POST", f"{app}/packages/{package}/payload", b"anything").json()
+    assert ask("GET", f"/packages/{stored['filename']}").body == b"anything"
+    for path in (
+        "/api/config",
+        "/api/activity",
+        f"{app}/groups/{STABLE}",
+        f"{app}/groups/{STABLE}/instances",
+        f"{app}/groups/{STABLE}/status_timeline?duration=1d",
+        "/metrics",
+        "/health",
+    ):
+        assert ask("GET", path).status == 200, path
     assert daemon.terminate() == 0
     assert "Traceback" not in daemon.text()
     assert "ZipImportError" not in daemon.text()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
@@ -58,6 +59,14 @@ class Assets:
         self._directory = directory
         self._known: dict[str, File] = {}
 
+    def preload(self) -> None:
+        """Read the package's files now: the archive they are in may be replaced meanwhile."""
+        if not self._directory:
+            for name in _packaged():
+                match = _NAME.fullmatch(f"/{name}")
+                if match is not None and match[2] in TYPES:
+                    self._find(match)
+
     def route(self, request: Request) -> Response | None:
         """The answer to a request for a file, None if there is no such file."""
         path = "/" + INDEX if request.path == "/" else unquote(request.path)
@@ -95,6 +104,20 @@ class Assets:
         loader: Any = __spec__.loader
         data: bytes = loader.get_data(os.path.join(_PACKAGE, *name.split("/")))
         return data
+
+
+def _packaged() -> list[str]:
+    """The names of the package's files, in a directory or in the archive."""
+    root = os.path.abspath(os.path.join(_PACKAGE, *[os.pardir] * 4))
+    if not os.path.isfile(root):
+        return [
+            os.path.relpath(os.path.join(folder, name), _PACKAGE)
+            for folder, _, names in os.walk(_PACKAGE)
+            for name in names
+        ]
+    inside = f"{os.path.relpath(_PACKAGE, root)}/"
+    with zipfile.ZipFile(root) as archive:
+        return [name.removeprefix(inside) for name in archive.namelist() if name.startswith(inside)]
 
 
 def _matches(header: str, etag: str) -> bool:
