@@ -46,6 +46,7 @@ _COREROLLER_STATUS = {
     Verdict.NO_PACKAGE: "error-noPackageFound",
     Verdict.DISABLED: "error-updatesDisabled",
     Verdict.CLOSED: "error-updatesDisabled",
+    Verdict.UNREADABLE: "error-couldNotCheckUpdatesStats",
     Verdict.PER_PERIOD: "error-maxUpdatesPerPeriodLimitReached",
     Verdict.CONCURRENT: "error-maxConcurrentUpdatesLimitReached",
     Verdict.TIMED_OUT: "error-maxTimedOutUpdatesLimitReached",

@@ -38,6 +38,7 @@ class Verdict(StrEnum):
     DISABLED = "updates are off"
     CLOSED = "outside office hours"
     EXCLUDED = "the group leaves this OEM out"
+    UNREADABLE = "the group's period or timeout is no length of time"
     PER_PERIOD = "max updates per period reached"
     CONCURRENT = "max concurrent updates reached"
     TIMED_OUT = "too many updates timed out"
@@ -106,6 +107,14 @@ def limits(policy: Policy) -> Limits:
     return Limits(period_us, timeout_us, policy.max_updates_per_period)
 
 
+def is_readable(policy: Policy) -> bool:
+    """Whether both lengths of time are some; CoreRoller's API takes any text."""
+    return None not in (
+        interval.parse_us(policy.period_interval),
+        interval.parse_us(policy.update_timeout),
+    )
+
+
 def decide(question: Question, stats: Callable[[], Stats]) -> Decision:
     """The decision; the group's numbers are asked for only if it depends on them."""
     early = _before_policy(question) or _gates(question)
@@ -128,6 +137,8 @@ def _before_policy(question: Question) -> Decision | None:
         return Decision(Verdict.CURRENT)
     if question.oem and question.oem in group.oem_blacklist.split(","):
         return Decision(Verdict.EXCLUDED, question.oem)
+    if not is_readable(group.policy):
+        return Decision(Verdict.UNREADABLE)
     return None
 
 

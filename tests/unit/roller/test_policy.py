@@ -133,8 +133,8 @@ TABLE = (
     Row("failed, CoreRoller forgets", Verdict.GRANT, (COREROLLER,),
         standing={"failed_version": NEW, "failures": 1, "retry_us": 1001}),
     # what cannot be read lets nobody pass
-    Row("period unreadable", Verdict.PER_PERIOD, rules=FIVE._replace(period_interval="soon")),
-    Row("timeout unreadable", Verdict.PER_PERIOD, rules=FIVE._replace(update_timeout="")),
+    Row("period unreadable", Verdict.UNREADABLE, rules=FIVE._replace(period_interval="soon")),
+    Row("timeout unreadable", Verdict.UNREADABLE, rules=FIVE._replace(update_timeout="")),
 )  # fmt: skip
 CASES = [(row, style) for row in TABLE for style in row.styles]
 
