@@ -32,12 +32,14 @@ OPEN: dict[str, Any] = {
 class Rollerd(Process):
     """The server, on a port of its own."""
 
-    def __init__(self, directory: Path, *flags: str, name: str = "rollerd") -> None:
+    def __init__(
+        self, directory: Path, *flags: str, name: str = "rollerd", host: str = "127.0.0.1"
+    ) -> None:
         (port,) = free_ports(1)
         self.port = port
         self.data_dir = directory / f"{name}.data"
-        self.url = f"http://127.0.0.1:{port}"
-        words = [*command("rollerd"), f"-bind=127.0.0.1:{port}", f"-data-dir={self.data_dir}"]
+        self.url = f"http://{host}:{port}"
+        words = [*command("rollerd"), f"-bind={host}:{port}", f"-data-dir={self.data_dir}"]
         super().__init__(
             name,
             [*words, *flags],

@@ -61,8 +61,6 @@ class Images:
         subprocess.run(units, check=True, capture_output=True)
         for name, text in _FILES.items():
             self._write(name, text)
-        policy = subprocess.check_output([self._tree / "bin/update_engine", "-dbus_policy"])
-        self._write("share/dbus-1/system.d/com.coreos.update1.conf", policy.decode())
         (self._units / "multi-user.target.wants").mkdir(exist_ok=True)
         for name in ENABLED:
             link = self._units / "multi-user.target.wants" / f"{name}.service"

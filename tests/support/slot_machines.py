@@ -73,7 +73,16 @@ class Boot(NamedTuple):
 class SlotBed(Bed):
     """Machines with disks of their own; all start with `version` in slot A."""
 
-    def __init__(self, directory: Path, *, archive: Path, count: int, version: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        archive: Path,
+        count: int,
+        version: str,
+        firmware_s: float = 0.0,
+    ) -> None:
+        self.firmware_s = firmware_s  # from reset to boot loader
         self._disks = Path(f"{directory}-disks")
         self._disks.mkdir(parents=True)
         self._made = Path(f"{directory}-made")
@@ -85,6 +94,7 @@ class SlotBed(Bed):
         )
         super().__init__(directory, farewell=farewell)
         self.machines: list[SlotMachine] = []
+        self.resets: list[int] = []  # which machine was reset, one after the other
         try:
             debian = Path(self.script("build.sh", timeout_s=900).strip())
             self.images = Images(self._made, archive=archive, debian=debian)
@@ -148,6 +158,16 @@ class SlotMachine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    @property
+    def address(self) -> str:
+        """Its address on the bridge."""
+        return self._bed.address(self.number)
+
+    @property
+    def id(self) -> str:
+        """Its machine ID."""
+        return (self.root / "etc/machine-id").read_text().strip()
+
     # -- power
 
     def power_on(self) -> None:
@@ -173,12 +193,14 @@ class SlotMachine:
             self.problem = f"{type(err).__name__}: {err}"
 
     def _boot(self) -> int:
-        """From the choice of a slot to the next reset."""
+        """From the power-on self test to the next reset."""
+        time.sleep(self._bed.firmware_s)
         uuid = run(SHIMS / "cgpt", "next", self.disk)
         slot = next(letter for letter, known in UUIDS.items() if known == uuid)
         self.boots.append(Boot(slot, None))
         code = self._run_from(slot)
         self.boots[-1] = Boot(slot, code)
+        self._bed.resets.append(self.number)
         return code
 
     def _run_from(self, slot: str) -> int:
@@ -217,6 +239,11 @@ class SlotMachine:
     def run(self, *command: str) -> str:
         """What a command prints inside; it must succeed."""
         return self._bed.run(self.number, *command)
+
+    @property
+    def runs_from(self) -> str:
+        """The slot that it has been booted from; "" while it is down."""
+        return self.boots[-1].slot if self.is_on else ""
 
     def wait_for(self, slots: str, *, boots: int) -> None:
         """It has begun its n-th boot, from one of those slots, and is up."""
