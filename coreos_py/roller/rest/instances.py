@@ -38,7 +38,7 @@ def get(tx: Tx, ask: Ask) -> Response:
 
 def history(tx: Tx, ask: Ask) -> Response:
     """How an instance's status has changed, the newest first."""
-    app_id, group_id = ask.id("app"), ask.id("group")
+    app_id, group_id = ask.id("app"), groups.shown(tx, ask).id
     limit = min(ask.number("limit") or _HISTORY, _MOST)
     found = instances.history(tx, ask.params["instance"], app_id, group_id, limit=limit)
     return ask.rows([shapes.history(item) for item in found], len(found))
