@@ -45,8 +45,13 @@ class BadRecord(ValueError):
 
 
 def _text(value: Any) -> str:
+    """A string; half a surrogate pair becomes U+FFFD as in Go."""
     if not isinstance(value, str):
         raise WrongType(_json_type(value))
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
 
 

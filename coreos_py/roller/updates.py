@@ -186,7 +186,8 @@ def ask(tx: Tx, caller: Caller) -> tuple[Decision, Package | None]:
     if caller.style is Style.FRIENDLY:
         standing = _supersede(tx, caller, standing)
     group = groups.find(tx, caller.group.id) or caller.group  # events may have paused it
-    question, decision = _decide(tx, caller.style, group, standing, caller.now_us)
+    oem = caller.machine.oem
+    question, decision = _decide(tx, caller.style, group, standing, oem=oem, now_us=caller.now_us)
     if decision.verdict is Verdict.GRANT and question.package is not None:
         _grant(tx, caller, question, question.package)
     else:
@@ -198,6 +199,12 @@ def ask(tx: Tx, caller: Caller) -> tuple[Decision, Package | None]:
 def outlook(tx: Tx, style: Style, group: Group, standing: Standing, now_us: int) -> Decision:
     """What would be decided if this instance asked now; nothing is written."""
     return _decide(tx, style, group, standing, now_us)[1]
+
+
+def _oem(tx: Tx, group: Group, standing: Standing) -> str:
+    """An instance's OEM, where it matters."""
+    machine = instances.find(tx, standing.instance_id) if group.oem_blacklist else None
+    return machine.oem if machine is not None else ""
 
 
 def _decide(
@@ -212,6 +219,7 @@ def _decide(
         None if flaw else package,
         zones.local(group.policy.timezone, now_us),
         now_us,
+        _oem(tx, group, standing),
     )
     version = package.version if package is not None else ""
     decision = policy.decide(question, lambda: _stats(tx, group, version, now_us))

@@ -302,8 +302,8 @@ PACKAGE = Command(
             f"{_UPLOAD}:publish",
             args="FILE",
             help="upload a payload, create its package and point a channel to it",
-            about="Not in updateservicectl. A channel that is not there is made; a package that is there "
-            "already with the same payload is kept.",
+            about="Not in updateservicectl. A channel that is not there is made; a package that is "
+            "there already with the same payload is kept.",
             settings=(
                 _APP,
                 _CHANNEL,

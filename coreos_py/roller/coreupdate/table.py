@@ -170,4 +170,4 @@ def _names(route: Route, parts: list[str]) -> dict[str, str] | None:
             names[name[1:]] = unquote(part, errors="replace")
         elif name != part:
             return None
-    return names if all(names.values()) else None
+    return names if all(text and "\0" not in text for text in names.values()) else None
