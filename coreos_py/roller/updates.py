@@ -186,8 +186,7 @@ def ask(tx: Tx, caller: Caller) -> tuple[Decision, Package | None]:
     if caller.style is Style.FRIENDLY:
         standing = _supersede(tx, caller, standing)
     group = groups.find(tx, caller.group.id) or caller.group  # events may have paused it
-    oem = caller.machine.oem
-    question, decision = _decide(tx, caller.style, group, standing, oem=oem, now_us=caller.now_us)
+    question, decision = _decide(tx, caller.style, group, standing, caller.now_us)
     if decision.verdict is Verdict.GRANT and question.package is not None:
         _grant(tx, caller, question, question.package)
     else:
