@@ -327,7 +327,8 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         if transport.can_write_eof():
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # a reset that nobody has read yet
+                transport.write_eof()
             self._loop.call_later(linger_s, transport.abort)
         else:
             transport.close()

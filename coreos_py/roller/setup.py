@@ -83,10 +83,12 @@ def _private_directory(path: str) -> None:
     """The data directory, for its owner alone when it is new."""
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError(13, "Permission denied")
+    except FileExistsError:
+        raise ConfigError(f"-data-dir: {path}: Not a directory") from None
     except OSError as error:
         raise ConfigError(f"-data-dir: {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"-data-dir: {path}: Permission denied")
 
 
 def _new_password() -> str:
