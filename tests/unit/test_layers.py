@@ -53,7 +53,9 @@ _PURE_ETCD = (
     "keys_request pb pb_files pb_raft pb_request pb_wire rafthttp_codec replies stand_alone urls"
     " version wal_record wal_replay"
 )
-_PURE_ROLLER = "records semver interval tally policy judge rollout validate"
+_PURE_ROLLER = (
+    "records semver interval tally policy judge rollout validate auth rest.fields rest.shapes"
+)
 PURE = (
     "coreos_py.base.unitfile",
     *(f"coreos_py.etcd.{name}" for name in _PURE_ETCD.split()),
