@@ -9,6 +9,7 @@ from __future__ import annotations
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 _PATH_SAFE = _UNRESERVED + b"$&+,/:;=@"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HERE = "127.0.0.1"  # where Go connects for a port without a host
 
 
 class Endpoint:
@@ -70,14 +71,14 @@ def _host_port(text: str, authority: str, default: int) -> tuple[str, int]:
     for char in host:
         if char <= " " or char in '"<>\\^`{|}\x7f':
             raise ValueError(f'parse "{text}": invalid character "{char}" in host name')
-    if not host:
-        raise ValueError(f'parse "{text}": no host')
     if tail in ("", ":"):
+        if not host:
+            raise ValueError(f'parse "{text}": no host')
         return host, default
     port = tail[1:]
     if tail[0] != ":" or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ValueError(f'parse "{text}": invalid port "{tail}" after host')
-    return host, int(port)
+    return host or _HERE, int(port)
 
 
 def escape_path(path: str) -> str:

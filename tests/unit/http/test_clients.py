@@ -313,6 +313,7 @@ def test_header_with_a_line_break_is_refused():
         ("HTTPS://h:1/pre/fix/", ("https", "h", 1, "/pre/fix", "h:1")),
         ("http://[::1]:2379", ("http", "::1", 2379, "", "[::1]:2379")),
         ("http://u:p@h:1", ("http", "h", 1, "", "h:1")),
+        ("http://:2379", ("http", "127.0.0.1", 2379, "", "127.0.0.1:2379")),
         ("unix:///run/fleet.sock", ("unix", "", 0, "", "localhost")),
     ],
 )
@@ -327,7 +328,7 @@ def test_parse_endpoint(text, expected):
         "",
         "h:1",
         "http://",
-        "http://:80",
+        "http://:",
         "http://h:x",
         "http://h:70000",
         "http://a b:1",
