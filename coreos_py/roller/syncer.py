@@ -73,12 +73,17 @@ class Syncer:
         self._host_url = host_url
         self._one_at_a_time = asyncio.Lock()
 
-    async def run(self, below: Callable[[float], float]) -> None:
+    async def run(
+        self, below: Callable[[float], float], *, first_s: float = FIRST_S, every_s: float = EVERY_S
+    ) -> None:
         """For ever, once an hour; `below(n)` is a random number of seconds up to n."""
-        await asyncio.sleep(FIRST_S / 2 + below(FIRST_S / 2))
+        await asyncio.sleep(first_s / 2 + below(first_s / 2))
         while True:
-            await self.sync()
-            await asyncio.sleep(EVERY_S * 0.95 + below(EVERY_S * 0.1))
+            try:
+                await self.sync()
+            except CoreosError as err:
+                log.error("%s", err)
+            await asyncio.sleep(every_s * 0.95 + below(every_s * 0.1))
 
     async def sync(self) -> Report:
         """Ask all upstream servers about all their channels."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import payloads, transcript
+from tests.support.certs import make_certs
 from tests.support.procs import Process, command, environment, eventually
 from tests.support.rollerd import COREOS, STABLE, Rollerd
 
@@ -309,3 +310,34 @@ def _refuses_another_payload(server, other, directory):
     (machine,) = server.must("GET", group)
     newest = server.must("GET", f"{group}/{machine['id']}/events")[0]
     assert (newest["type"], newest["result"], newest["error_code"]) == (3, 0, 10)
+
+
+def test_over_tls(tmp_path):
+    certs = make_certs(tmp_path)
+    secure = Rollerd(tmp_path, f"-cert={certs.server_cert}", f"-key={certs.server_key}")
+    secure.start()
+    try:
+        secure.wait_ready()
+        words = [*command("updatectl"), f"--server=https://127.0.0.1:{secure.port}"]
+
+        def run(*more):
+            done = subprocess.run(
+                [*words, *more],
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=240,
+            )
+            return done.returncode, done.stdout, DATE.sub("DATE", done.stderr)
+
+        status, out, err = run("app", "list")
+        assert (status, out) == (1, "")
+        assert "x509: certificate signed by unknown authority" in err
+        status, out, err = run("--skip-ssl-verify", "package", "list", "--app-id=x")
+        assert (status, out, "Error 401" in err) == (1, "", True)
+        (empty := tmp_path / "none").mkdir()
+        status, _, err = run("--skip-ssl-verify", "package", "download", f"--dir={empty}")
+        assert (status, err) == (0, "DATE Downloading 0 packages.\n")
+    finally:
+        secure.close()

@@ -7,6 +7,7 @@ nothing to do, because rollerd makes its tables when it starts.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import tempfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from coreos_py.base import gojson
+from coreos_py.base.errors import CoreosError
 from coreos_py.http.message import Request, Response
 from coreos_py.omaha.coreupdate import BASE_PATH, UPSTREAM_SYNC
 from coreos_py.roller.coreupdate.ask import refusal
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from coreos_py.roller.db.driver import Tx
     from coreos_py.roller.syncer import Report, Syncer
     from coreos_py.roller.worker import Worker
+
+log = logging.getLogger(__name__)
 
 _SYNC = f"{BASE_PATH}upstream/sync"
 _BACKUP = "/db/backup"
@@ -106,7 +110,8 @@ class CoreUpdate:
             return
         try:
             await work(pending)
-        except (OSError, sqlite3.Error) as err:
+        except (CoreosError, OSError, sqlite3.Error) as err:
+            log.error("%s: %s", request.path, err)
             pending.complete(refusal(500, str(err)))
 
     async def _sync(self, pending: Pending) -> None:

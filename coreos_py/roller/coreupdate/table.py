@@ -141,6 +141,8 @@ class Api:
         path = request.path
         if not path.startswith(BASE_PATH):
             return None
+        if request.oversize:
+            return refusal(413, "the body is too large")
         parts = path[len(BASE_PATH) :].split("/")
         fitting = [(item, names) for item in ROUTES if (names := _names(item, parts)) is not None]
         for item, names in fitting:
