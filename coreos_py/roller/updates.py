@@ -31,6 +31,8 @@ from coreos_py.roller.records import (
     Style,
 )
 
+VERSION_MAX = semver.LENGTH_MAX
+_INT32_MAX = (1 << 31) - 1
 _NAMED_MAX = 3  # of the instances that timed out
 
 
@@ -116,7 +118,13 @@ def keep(tx: Tx, origin: Origin, event: Event, now_us: int) -> None:
 
 
 def _keep(tx: Tx, origin: Origin, event: Event, ignored: str, now_us: int) -> None:
+    """Numbers that no client can mean are cut to what the table holds, texts as well."""
+    if max(abs(event.type), abs(event.result)) > _INT32_MAX:
+        event = event._replace(type=_INT32_MAX, result=_INT32_MAX)
     code, previous = event.error_code, event.previous_version
+    if previous is not None:
+        previous = previous[:VERSION_MAX]
+    origin = origin._replace(version=origin.version[:VERSION_MAX])
     events.add(tx, origin, EventEntry(event.type, event.result, code, previous, now_us, ignored))
 
 
