@@ -54,7 +54,7 @@ class Worker:
         """Run a handler; its answer arrives at `job.done`, a write's after it is durable."""
         lane = self._writer if write else self._reader
         if not lane.put(job):
-            job.done(Response(503, _BUSY, error_body(503)))
+            job.done(_busy())
 
     async def run(self, handler: Handler, call: Call, *, write: bool) -> Response:
         """The same for a coroutine."""
@@ -135,16 +135,40 @@ class _Lane(threading.Thread):
 
     def _perform(self, batch: list[Job]) -> list[Response]:
         """One transaction for all of them. If that fails nothing of it has happened."""
+        answers: list[Response] = []
         try:
-            database = self._database
-            if database is None:
-                database = self._database = self._open()
-            with database.transaction() as tx:
-                return [self._one(database, tx, job) for job in batch]
+            self._transact(batch, answers)
         except Exception as error:  # noqa: BLE001 - the database is gone: every client is told
             log.error("%s", _one_line(error))
             self._disconnect()
-            return [Response(503, _BUSY, error_body(503)) for _ in batch]
+            # If it was the commit that failed, nobody knows what has happened.
+            if len(answers) == len(batch) or len(batch) == 1:
+                return [_busy() for _ in batch]
+            return self._one_by_one(batch)
+        return answers
+
+    def _transact(self, batch: list[Job], answers: list[Response]) -> None:
+        database = self._database
+        if database is None:
+            database = self._database = self._open()
+        with database.transaction() as tx:
+            answers.extend(self._one(database, tx, job) for job in batch)
+
+    def _one_by_one(self, batch: list[Job]) -> list[Response]:
+        """After a failure: nobody pays for what another one has asked."""
+        done: list[Response] = []
+        while len(done) < len(batch):
+            answers: list[Response] = []
+            try:
+                self._transact([batch[len(done)]], answers)
+            except Exception as error:  # noqa: BLE001 - as above
+                log.error("%s", _one_line(error))
+                if self._database is None:  # it cannot be reached at all
+                    return [*done, *(_busy() for _ in batch[len(done) :])]
+                self._disconnect()
+                answers = [_busy()]
+            done += answers
+        return done
 
     def _one(self, database: Database, tx: Tx, job: Job) -> Response:
         try:
@@ -168,6 +192,10 @@ class _Lane(threading.Thread):
                 database.close()
             except Exception as error:  # noqa: BLE001 - whatever a broken connection raises
                 log.warning("database: closing: %s", _one_line(error))
+
+
+def _busy() -> Response:
+    return Response(503, _BUSY, error_body(503))
 
 
 def _deliver(batch: list[Job], answers: list[Response]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -132,6 +132,60 @@ def test_a_failure_takes_back_its_own_changes_only(path, caplog):
     run(path, scenario)
     assert kept(path) == [1, 2]
     assert "POST /x: ZeroDivisionError: of two lines" in caplog.text
+
+
+def test_nobody_pays_for_a_call_that_ends_the_transaction(path, caplog):
+    gate = threading.Event()
+
+    def wait(_tx, _call):
+        gate.wait(60)
+        return Response(200)
+
+    def poison(_tx, _call):
+        raise DatabaseError("the disk is full, say")
+
+    async def scenario(worker):
+        first = asyncio.ensure_future(worker.run(wait, call(), write=True))
+        await asyncio.sleep(0)
+        handlers = (put(1), put(2), poison, put(3), poison, put(4))
+        work = [asyncio.ensure_future(worker.run(item, call(), write=True)) for item in handlers]
+        await asyncio.sleep(0)
+        gate.set()
+        answers = await asyncio.gather(first, *work)
+        assert [reply.status for reply in answers] == [200, 200, 200, 503, 200, 503, 200]
+
+    run(path, scenario)
+    assert kept(path) == [1, 2, 3, 4]
+
+
+def test_a_commit_that_fails_is_not_tried_again(path):
+    class Broken:
+        """A database whose commits nobody hears of."""
+
+        dialect = "sqlite"
+
+        def __init__(self):
+            self.database = connect(path)
+
+        @contextmanager
+        def transaction(self):
+            with self.database.transaction() as tx:
+                yield tx
+            raise DatabaseError("the connection broke off")
+
+        def savepoint(self, tx):
+            return self.database.savepoint(tx)
+
+        def close(self):
+            self.database.close()
+
+    async def scenario(worker):
+        work = [asyncio.ensure_future(worker.run(put(n), call(), write=True)) for n in range(3)]
+        answers = await asyncio.gather(*work)
+        assert {reply.status for reply in answers} == {503}
+
+    run(path, scenario, open_writer=Broken)
+    assert kept(path) == [0, 1, 2]
 
 
 def test_readers_do_not_wait_for_the_writer_and_cannot_write(path):
