@@ -10,6 +10,9 @@ const REFUSALS = {
   413: "this is too large",
   503: "the server is busy, try again",
 };
+/** Where one signs in and out. */
+export const SESSION = "session";
+let onStranger = () => {};
 /** Above this many milliseconds an answer is given up; uploads have their own life. */
 const PATIENCE_MS = 30_000;
 
@@ -97,7 +100,20 @@ export async function find(where, signal) {
  * @returns {Promise<any>}
  */
 export async function send(method, where, body) {
-  return (await request(method, where, { body: body ?? {} })).data;
+  try {
+    return (await request(method, where, { body: body ?? {} })).data;
+  } catch (error) {
+    if (error instanceof Failure && error.status === 401 && where !== SESSION) onStranger();
+    throw error;
+  }
+}
+
+/**
+ * Be told when a change was refused because nobody is signed in any more.
+ * @param {() => void} callback
+ */
+export function watchSession(callback) {
+  onStranger = callback;
 }
 
 /**

@@ -25,7 +25,7 @@ export function drawTop(place, config, view) {
   const links = sections.map((one) => h("a", { href: href(one.name), "aria-current": one.views.includes(view) ? "page" : null }, one.label));
   morphChildren(place, [
     h("a", { class: "brand", href: href("overview") }, h("img", { src: "icon.svg", alt: "", width: 22, height: 22 }), h("span", null, config.title)),
-    ...(isIn(config) ? [h("nav", { "aria-label": "Main" }, links), searchBox(), who(config, view)] : []),
+    ...(isIn(config) ? [h("nav", { "aria-label": "Main" }, links), searchBox(), ...who(config, view)] : []),
   ]);
 }
 
@@ -77,7 +77,8 @@ function searchBox() {
  * @param {string} view
  */
 function who(config, view) {
-  if (!config.user) return h("a", { href: href("signin"), class: "who" }, "Sign in");
+  if (!config.user) return view === "signin" ? [] : [h("a", { href: href("signin"), class: "who" }, "Sign in")];
   const note = config.role === "admin" ? null : h("small", null, "read only");
-  return h("a", { href: href("account"), class: "who", "aria-current": view === "account" ? "page" : null, title: "Account" }, h("span", null, config.user), note);
+  const isHere = view === "account" ? "page" : null;
+  return [h("a", { href: href("account"), class: "who", "aria-current": isHere, title: "Account" }, h("span", null, config.user), note)];
 }

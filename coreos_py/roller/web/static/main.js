@@ -1,7 +1,7 @@
 // @ts-check
 /** Starts the dashboard: who is signed in, which view the address names, news from the server. */
 
-import { Failure, get } from "./api.js";
+import { Failure, get, watchSession } from "./api.js";
 import { closeDialogs } from "./dialog.js";
 import { setServerTime, tick } from "./format.js";
 import { drawFoot, drawTop, listenForSearchKey } from "./frame.js";
@@ -35,48 +35,61 @@ function element(id) {
 let config = /** @type {any} */ (NOBODY);
 /** The place that is shown, without its query. */
 let shown = "";
+/** What the address names is not for everybody, though other views may be. */
+let mustSignIn = false;
 
 const page = new Page({
   main: element("main"),
   banner: element("banner"),
   onDrawn: (view, context) => drawFoot(element("foot"), config, view.twin?.(context) ?? null),
-  onSignedOut: () => restart(),
+  onSignedOut: () => {
+    mustSignIn = true;
+    restart();
+  },
 });
 const live = new Live((change) => {
   if (!change.app || !page.context?.params.app || change.app === page.context.params.app) page.poke();
 });
 
-/** Ask the server who is signed in and what it can do, and show what the address names. */
+/** Begin anew: who is signed in, and show what the address names. */
 async function restart() {
+  if (!(await learn())) return;
+  shown = "";
+  await go();
+}
+
+/** Ask the server who is signed in and what it can do; false if it does not say. */
+async function learn() {
   try {
     config = { ...NOBODY, ...(await get("config")) };
   } catch (error) {
     const isRefused = error instanceof Failure && error.status === 401;
     if (!isRefused && config === NOBODY) {
-      await failedToStart(error);
-      return;
+      failedToStart(error);
+      return false;
     }
     config = isRefused ? { ...NOBODY, title: config.title } : config;
   }
   setServerTime(config.now);
+  mustSignIn &&= !config.user;
   if (config.user || config.anonymous_read) live.start();
   else live.stop();
-  shown = "";
-  await go();
+  return true;
 }
 
 /** Show what the address names. */
 async function go() {
   const route = parse(location.hash);
-  const isIn = config.user || config.anonymous_read;
-  if (isIn && config.user && route.name === "signin") {
+  const isIn = config.user || (config.anonymous_read && !mustSignIn);
+  if (config.user && route.name === "signin") {
     location.replace(href("overview"));
     return;
   }
   const name = isIn ? route.name : "signin";
   const place = `${name} ${JSON.stringify(route.params)}`;
   const keep = place === shown;
-  if (!keep) closeDialogs();
+  // A dialog may hold what somebody has typed when the session ends.
+  if (!keep && name !== "signin") closeDialogs();
   shown = place;
   drawTop(element("top"), config, name);
   await page.show(VIEWS[name], contextOf(route), { keep });
@@ -105,7 +118,7 @@ function contextOf({ name, params, query }) {
 }
 
 /** @param {unknown} error */
-async function failedToStart(error) {
+function failedToStart(error) {
   drawTop(element("top"), config, "");
   const text = error instanceof Error ? error.message : String(error);
   element("main").textContent = `The dashboard cannot start: ${text}. It tries again every few seconds.`;
@@ -116,7 +129,16 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   element("main").focus();
 });
-addEventListener("hashchange", () => go());
+addEventListener("hashchange", () => {
+  mustSignIn = false;
+  go();
+});
+watchSession(async () => {
+  if (!(await learn())) return;
+  const route = parse(location.hash);
+  drawTop(element("top"), config, route.name);
+  page.adopt(contextOf(route));
+});
 setInterval(tick, TICK_MS);
 listenForSearchKey();
 restart();

@@ -59,6 +59,8 @@ export class Page {
     this.stop = new AbortController();
     this.busy = false;
     this.wanted = false;
+    /** The last load failed, but the next one may not. */
+    this.hopeful = false;
     this.timer = 0;
     /** Loads are numbered, so that an earlier one that ends later is not drawn. */
     this.turn = 0;
@@ -88,6 +90,15 @@ export class Page {
     }
     await this.load();
     if (!keep && this.context === context) this.focusHeading();
+  }
+
+  /**
+   * The same view for somebody else.
+   * @param {Context} context
+   */
+  adopt(context) {
+    this.context = context;
+    this.redraw();
   }
 
   /** Something has changed: load again, soon. */
@@ -123,6 +134,7 @@ export class Page {
    */
   take(data, turn) {
     this.drawn = turn;
+    this.hopeful = false;
     const news = this.data === undefined ? "" : (this.view?.news?.(data, this.data) ?? "");
     this.data = data;
     this.loaded_ms = Date.now();
@@ -137,9 +149,9 @@ export class Page {
    */
   rest(took_ms) {
     this.busy = false;
-    this.wanted ||= Boolean(this.problem);
+    this.wanted ||= this.hopeful;
     clearTimeout(this.timer);
-    const rest_ms = this.problem ? AGAIN_MS : Math.max(REST_MIN_MS, REST_FACTOR * took_ms);
+    const rest_ms = this.hopeful ? AGAIN_MS : Math.max(REST_MIN_MS, REST_FACTOR * took_ms);
     this.timer = setTimeout(() => this.rested(), rest_ms);
   }
 
@@ -169,6 +181,7 @@ export class Page {
       return;
     }
     if (!(error instanceof Failure)) console.error(error);
+    this.hopeful = error instanceof Failure && (error.status === 0 || error.status >= 500);
     const text = error instanceof Error ? error.message : String(error);
     const isGone = error instanceof Failure && error.status === 404;
     if (this.data !== undefined && !isGone) {
@@ -176,7 +189,6 @@ export class Page {
       return;
     }
     this.data = undefined;
-    this.problem = isGone ? "" : text;
     document.title = `${isGone ? "Not found" : "Not loaded"} · ${this.context?.config.title ?? ""}`;
     const again = h("button", { type: "button", on: { click: () => this.load() } }, "Try again");
     this.main.replaceChildren(

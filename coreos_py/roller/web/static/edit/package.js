@@ -1,7 +1,7 @@
 // @ts-check
 /** Creating, changing and deleting packages, and uploading their payloads. */
 
-import { path, send, upload } from "../api.js";
+import { path, query, send, upload } from "../api.js";
 import { confirmDialog, formDialog } from "../dialog.js";
 import { h } from "../dom.js";
 import { PACKAGE_TYPES } from "../words.js";
@@ -25,10 +25,23 @@ export function editPackage(app, one, canUpload) {
       // A second try after an upload that broke off must not create the package again.
       const saved = id ? await send("PUT", path`apps/${app.id}/packages/${id}`, body) : await send("POST", path`apps/${app.id}/packages`, body);
       id = saved?.id ?? id;
-      if (values.payload) return upload(path`apps/${app.id}/packages/${id}/payload` + `?filename=${encodeURIComponent(values.payload.name)}`, values.payload, progress, signal);
-      return saved;
+      return values.payload ? uploaded(path`apps/${app.id}/packages/${id}/payload`, values.payload, progress, signal) : saved;
     },
   });
+}
+
+/**
+ * @param {string} where
+ * @param {File} file
+ * @param {import("../dialog.js").Progress} progress
+ * @param {AbortSignal} signal
+ */
+async function uploaded(where, file, progress, signal) {
+  try {
+    return await upload(where + query({ filename: file.name }), file, progress, signal);
+  } catch (error) {
+    throw new Error(`the package is saved, but not its payload: ${/** @type {Error} */ (error).message}`);
+  }
 }
 
 /**

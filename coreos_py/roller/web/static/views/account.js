@@ -1,7 +1,7 @@
 // @ts-check
 /** One's own account: who one is, the password, tokens for programs. */
 
-import { list, path, send } from "../api.js";
+import { SESSION, list, path, send } from "../api.js";
 import { confirmDialog, formDialog, showDialog } from "../dialog.js";
 import { h } from "../dom.js";
 import { moment, since } from "../format.js";
@@ -37,7 +37,7 @@ export const account = {
 
 /** @param {Context} context */
 async function signOut(context) {
-  await send("DELETE", "session");
+  await send("DELETE", SESSION);
   location.hash = "#/";
   await context.restart();
 }

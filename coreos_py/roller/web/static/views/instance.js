@@ -62,6 +62,7 @@ function details({ outline, group, instance: one }) {
     ["Version", versionBadge(own.version, group.channel?.package?.version, outline.versions)],
     ["Last update", own.last_update_version ? `${own.last_update_version}${own.update_in_progress ? ", under way" : ""}` : "none"],
     ["Granted", moment(own.last_update_granted_ts)],
+    ["If it asked now", one.outlook || null],
     ["Last check", since(own.last_check_for_updates)],
     ["First seen", moment(one.first_seen ?? one.created_ts)],
     ["Board", one.board || null],

@@ -1,7 +1,7 @@
 // @ts-check
 /** Signing in, with a password or with a token. */
 
-import { send } from "../api.js";
+import { SESSION, send } from "../api.js";
 import { h } from "../dom.js";
 import { drawFields, readFields } from "../forms.js";
 import { heading } from "../parts.js";
@@ -30,7 +30,7 @@ export const signin = {
       const place = form.querySelector("[role=alert]");
       place.hidden = true;
       try {
-        await send("POST", "session", readFields(form, fields));
+        await send("POST", SESSION, readFields(form, fields));
         await context.restart();
       } catch (error) {
         place.textContent = /** @type {Error} */ (error).message;
