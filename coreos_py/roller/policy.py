@@ -34,7 +34,7 @@ class Verdict(StrEnum):
     CURRENT = "runs this version or a newer one"
     BLACKLISTED = "the package is not for this channel"
     BUSY = "an update is in progress"
-    NO_PACKAGE = "the channel has no package"
+    NO_PACKAGE = "no package to serve"
     DISABLED = "updates are off"
     CLOSED = "outside office hours"
     EXCLUDED = "the group leaves this OEM out"

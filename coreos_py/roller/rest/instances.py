@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coreos_py.roller import validate
+from coreos_py.roller import updates, validate
 from coreos_py.roller.db import apps, events, fleet, instances
 from coreos_py.roller.db.fleet import Member
-from coreos_py.roller.records import SEEN_US, Status
+from coreos_py.roller.records import SEEN_US, Status, Style
 from coreos_py.roller.rest import fields, groups, shapes
 
 if TYPE_CHECKING:
@@ -31,9 +31,14 @@ def of_group(tx: Tx, ask: Ask) -> Response:
 
 
 def get(tx: Tx, ask: Ask) -> Response:
-    """One instance of a group, whenever it was seen."""
+    """One instance of a group, whenever it was seen; what it would be told now, and why."""
     member = _member(tx, ask)
-    return ask.ok(shapes.instance(member.instance, member.standing, more=ask.is_json))
+    shape = shapes.instance(member.instance, member.standing, more=ask.is_json)
+    if ask.is_json:
+        style = Style.COREROLLER if ask.call.config.compat else Style.FRIENDLY
+        group, now_us = groups.shown(tx, ask), ask.call.now_us
+        shape["outlook"] = updates.outlook(tx, style, group, member.standing, now_us).reason
+    return ask.ok(shape)
 
 
 def history(tx: Tx, ask: Ask) -> Response:
