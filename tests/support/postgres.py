@@ -75,12 +75,20 @@ class Server:
                 *("--auth-local=trust", f"--auth-host={self._method}"),
             )
             self._configure()
-            self._run("pg_ctl", "-w", "-t", "100", "-l", str(self._root / "log"), "start")
+            self.start()
         except subprocess.CalledProcessError as err:
             raise AssertionError(err.stderr.decode()) from err
         with closing(Postgres(self.socket_url)) as database, database.transaction() as tx:
             tx.execute(f"ALTER ROLE boss PASSWORD '{SECRET}'")
         return self
+
+    def start(self) -> None:
+        """Let it serve (again)."""
+        self._run("pg_ctl", "-w", "-t", "100", "-l", str(self._root / "log"), "start")
+
+    def stop(self) -> None:
+        """Cut everybody off."""
+        self._run("pg_ctl", "-m", "fast", "-w", "stop")
 
     def _configure(self) -> None:
         lines = [
