@@ -14,7 +14,8 @@ TOP=$(cd "$HERE/../.." && pwd)
 . "$HERE/lib.sh"
 
 usage="usage: build.sh -o DISK | -u USR [-V VERSION] [-p ARCHIVE] [-c UPDATE.CONF] [-k PUBLIC.PEM]
-                [-a DIR]... [-e DIR] [-i PACKAGE] [-s MIB] [-b] [-x DIR] [-r ROOT]
+                [-a DIR]... [-e DIR] [-i PACKAGE] [-s MIB] [-b] [-l OPTIONS] [-x DIR]
+                [-r ROOT]
 
   -o DISK         make a disk image
   -u USR          make the image of a new version of /usr, for \`coreos payload build --image USR\`
@@ -27,12 +28,13 @@ usage="usage: build.sh -o DISK | -u USR [-V VERSION] [-p ARCHIVE] [-c UPDATE.CON
   -i PACKAGE      take the kernel from this package of Debian   (linux-image-cloud-amd64)
   -s MIB          size of a slot                                (256)
   -b              let systemd-boot count the boots of a new version, not the bits; needs UEFI
+  -l OPTIONS      more options for the kernel, where systemd-boot starts it
   -x DIR          put the kernel and the selector's initramfs into DIR, for qemu -kernel and -initrd
   -r ROOT         the Debian root to take                       (packaging/machines/build.sh makes one)"
 
-disk='' usr='' version=1.0.0 archive=$TOP/dist/coreos.pyz conf='' key='' over='' oem='' slot=256 root='' efi='' boot=''
+disk='' usr='' version=1.0.0 archive=$TOP/dist/coreos.pyz conf='' key='' over='' oem='' slot=256 root='' efi='' boot='' more=''
 kernel=linux-image-cloud-amd64
-while getopts o:u:V:p:c:k:a:e:i:s:r:x:bh option; do
+while getopts o:u:V:p:c:k:a:e:i:s:r:x:l:bh option; do
     case $option in
     o) disk=$OPTARG ;;
     u) usr=$OPTARG ;;
@@ -47,6 +49,7 @@ while getopts o:u:V:p:c:k:a:e:i:s:r:x:bh option; do
     s) slot=$OPTARG ;;
     b) efi=1 ;;
     x) boot=$OPTARG ;;
+    l) more=$OPTARG ;;
     r) root=$OPTARG ;;
     h) printf '%s\n' "$usage"; exit 0 ;;
     *) die "$usage" ;;
@@ -58,6 +61,7 @@ $usage"
 [ -n "$disk$usr" ] || die "neither -o nor -u: nothing to make
 $usage"
 case $slot in '' | *[!0-9]*) die "not a number of MiB: -s '$slot'" ;; esac
+case $more in *'|'* | *'&'* | *\\*) die "a kernel option cannot have |, & or \\ here: -l '$more'" ;; esac
 case $version in *[!A-Za-z0-9.+_-]* | '') die "not a version: -V '$version'" ;; esac
 for file in "$archive" ${conf:+"$conf"} ${key:+"$key"}; do [ -r "$file" ] || die "cannot read '$file'"; done
 [ -z "$oem" ] || [ -d "$oem" ] || die "no directory '$oem'"

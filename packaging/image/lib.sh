@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# The parts of build.sh. What they use of it: TOP HERE work root kernel_dir busybox archive version conf key over oem slot efi.
+# The parts of build.sh. Of its variables they use: TOP HERE work root kernel_dir busybox archive version conf key over
+# oem slot efi more.
 # shellcheck disable=SC2154
 
 # shellcheck source=packaging/machines/lib.sh
@@ -56,6 +57,8 @@ make_usr() {
     cp -R "$HERE/usr/." "$tree/"
     enable_units multi-user.target.wants boot-network.service boot-health.service disk-guid.service
     enable_units boot-complete.target.requires boot-health.service
+    (cd "$(package_tree systemd-boot)/lib" && cp --parents systemd/systemd-bless-boot \
+        systemd/system/systemd-bless-boot.service systemd/system-generators/systemd-bless-boot-generator "$tree/lib/")
     mkdir -p "$tree/share/coreos" "$tree/share/update_engine" "$tree/share/oem"
     printf 'COREOS_RELEASE_VERSION=%s\nCOREOS_RELEASE_BOARD=amd64-usr\n' "$version" >"$tree/share/coreos/release"
     [ -z "$key" ] || install -m 644 "$key" "$tree/share/update_engine/update-payload-key.pub.pem"
@@ -179,18 +182,19 @@ make_esp() {
     mcopy -i "$esp" "$work/usr/boot/initrd" ::/coreos/initrd-a
     mcopy -i "$esp" "$work/selector" ::/coreos/
     mcopy -i "$esp" "$(package_tree systemd-boot-efi)/usr/lib/systemd/boot/efi/systemd-bootx64.efi" ::/EFI/BOOT/BOOTX64.EFI
-    if [ -n "$efi" ]; then
-        sed "s/@VERSION@/$version/" "$HERE/entry-a.conf" >"$work/entry.conf"
-        mcopy -i "$esp" "$work/entry.conf" ::/loader/entries/slot-a.conf
-    else
-        mcopy -i "$esp" "$HERE/entry-selector.conf" ::/loader/entries/selector.conf
-    fi
+    entry=selector
+    [ -z "$efi" ] || entry=slot-a
+    sed "s/@VERSION@/$version/; s|@MORE@|$more|; s/ *$//" "$HERE/systemd-boot/$entry.conf" >"$work/$entry.conf"
+    mcopy -i "$esp" "$work/$entry.conf" ::/loader/entries/
+    echo timeout 0 >"$work/loader.conf"
+    mcopy -i "$esp" "$work/loader.conf" ::/loader/
 }
 
 make_disk() {
     make_root
     make_esp
     mkdir "$work/oem"
+    [ -z "$efi" ] || cp -R "$HERE/systemd-boot/bin" "$work/oem/"
     if [ -n "$oem" ]; then cp -R "$oem/." "$work/oem/"; fi
     filesystem "$work/oem.img" OEM 4f454d00-0000-4000-8000-000000000000 "$work/oem" "$OEM_MIB"
     [ "$(du -m --apparent-size "$work/usr.img" | cut -f 1)" -le "$slot" ] || die "/usr does not fit into a slot of $slot MiB"

@@ -55,7 +55,7 @@ def boot(images: Images, name: str) -> Qemu:
 
 def look(machine: Qemu) -> None:
     """Let it look for an update now, as soon as it can."""
-    machine.run("until update_engine_client -status 2>/dev/null; do sleep 0.5; done")
+    machine.run("until systemctl -q is-active update-engine; do sleep 0.3; done")
     machine.run("update_engine_client -check_for_update 2>/dev/null")
 
 

@@ -16,9 +16,9 @@ BUILD = TOP / "packaging" / "image" / "build.sh"
 POSTINST = """\
 #!/bin/sh
 set -e
-cp /boot/coreos/vmlinuz-a /boot/coreos/vmlinuz-b
-cp /boot/coreos/initrd-a /boot/coreos/initrd-b
-/usr/bin/coreos-postinst -image "${0%/*}" "$1" KERNEL=/boot/coreos/vmlinuz-b
+case $(cgpt show -l "$1") in USR-A) here=b there=a ;; *) here=a there=b ;; esac
+for file in vmlinuz initrd; do cp "/boot/coreos/$file-$here" "/boot/coreos/$file-$there"; done
+/usr/bin/coreos-postinst -image "${0%/*}" "$1" "KERNEL=/boot/coreos/vmlinuz-$there"
 """
 
 
