@@ -14,6 +14,7 @@ Debian's root as in packaging/machines.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import threading
@@ -118,7 +119,6 @@ class SlotBed(Bed):
     def close(self) -> None:
         for machine in self.machines:
             machine.cut_power()
-            subprocess.run(["umount", machine.root / "boot"], check=False)
         super().close()
 
     def shell(self, text: str) -> str:
@@ -150,7 +150,6 @@ class SlotMachine:
         nodes = (disk, *(f"{disk}p{row[0]}" for row in _LAYOUT))
         options = [f"--bind={node}" for node in nodes]
         (home / "options").write_text("\n".join([*options, f"--bind-ro={debian}/usr:/os/usr"]))
-        run("mount", "-o", "sync", f"{disk}p1", self.root / "boot")
 
     def write(self, name: str, text: str) -> None:
         """A file of the machine's own, from outside."""
@@ -204,19 +203,17 @@ class SlotMachine:
         return code
 
     def _run_from(self, slot: str) -> int:
-        usr = self.root / "usr"
+        """The end of nspawn, or 1 when there is nothing to run."""
         node = f"{self.disk}p{NUMBERS[slot]}"
-        kernel = self.root / f"boot/coreos/vmlinuz-{slot}"
-        mounting = ["mount", "-o", "ro", node, str(usr)]
-        if not kernel.exists() or subprocess.run(mounting, check=False).returncode:
-            time.sleep(0.2)
-            return 1
-        try:
-            text = f". {SCRIPTS}/lib.sh; switch_on {self.number}; wait $!"
-            words = ["sh", "-uc", text, str(SCRIPTS / "up.sh")]
-            return subprocess.run(words, env=self._bed.environment, check=False).returncode
-        finally:
-            within(60, lambda: not subprocess.run(["umount", usr], check=False).returncode)
+        within(60, lambda: _is_free(node))
+        # In mounts of its own: a namespace that has a copy of them would keep the old content.
+        text = (
+            f"cd {self.root} && mount {self.disk}p1 boot && mount -o ro {node} usr || exit\n"
+            f"[ -e boot/coreos/vmlinuz-{slot} ] || exit\n"
+            f". {SCRIPTS}/lib.sh; switch_on {self.number}; wait $!"
+        )
+        words = ["unshare", "-m", "sh", "-uc", text, str(SCRIPTS / "up.sh")]
+        return subprocess.run(words, env=self._bed.environment, check=False).returncode
 
     # -- a look at it
 
@@ -260,6 +257,15 @@ class SlotMachine:
             return True
 
         within(240, is_there)
+
+
+def _is_free(node: str) -> bool:
+    """Nothing has it mounted."""
+    try:
+        os.close(os.open(node, os.O_RDWR | os.O_EXCL))
+    except OSError:
+        return False
+    return True
 
 
 def _make_disk(path: Path, image: bytes, version: str) -> str:
