@@ -48,6 +48,15 @@ class Call(NamedTuple):
 Handler: TypeAlias = "Callable[[Tx, Call], Response]"
 
 
+class LookFirst(NamedTuple):
+    """A write that waits for a look, which the reader's thread takes: machines that report must
+    not wait while somebody's password is checked. Any answer of the look but 200 is the end.
+    """
+
+    look: Handler
+    write: Handler
+
+
 class Undo(Exception):
     """An answer instead of what was asked for: whatever the handler has written is taken back."""
 

@@ -17,11 +17,11 @@ from urllib.parse import unquote
 from coreos_py.http.exchange import Pending
 from coreos_py.http.message import Request, Response
 from coreos_py.http.observed import Observed
-from coreos_py.roller.call import Call, Config, Handler
+from coreos_py.roller.call import Call, Config, Handler, LookFirst
 from coreos_py.roller.metrics import Metrics
 from coreos_py.roller.worker import Job, Worker
 
-Route: TypeAlias = Callable[[Request], "Handler | Response | Pending | None"]
+Route: TypeAlias = Callable[[Request], "Handler | LookFirst | Response | Pending | None"]
 Access: TypeAlias = Callable[[str, Request, int, int], None]
 Changed: TypeAlias = Callable[[set[tuple[str, str]]], None]
 
@@ -120,7 +120,7 @@ class Service:
                 return forwarded
         return request.peer.rpartition(":")[0].strip("[]")
 
-    def _run(self, family: str, handler: Handler, call: Call) -> Pending:
+    def _run(self, family: str, found: Handler | LookFirst, call: Call) -> Pending:
         pending = Pending()
         request = call.request
 
@@ -131,7 +131,18 @@ class Service:
                 self._on_changed(call.changed or told_by(request.path))
             pending.complete(response)
 
-        self._worker.submit(Job(handler, call, done), write=request.method not in _READS)
+        def looked(response: Response) -> None:
+            if response.status == 200:
+                self._worker.submit(Job(handler, call, done), write=True)
+            else:
+                done(response)
+
+        if isinstance(found, LookFirst):
+            handler = found.write
+            self._worker.submit(Job(found.look, call, looked), write=False)
+        else:
+            handler = found
+            self._worker.submit(Job(handler, call, done), write=request.method not in _READS)
         return pending
 
     def _note(self, family: str, peer: str, request: Request, response: Response) -> None:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from coreos_py.http.message import Request, Response
 from coreos_py.roller import auth
-from coreos_py.roller.call import Call, Config, Undo
+from coreos_py.roller.call import Call, Config, Handler, LookFirst, Undo
 from coreos_py.roller.db import people
-from coreos_py.roller.db.driver import connect
+from coreos_py.roller.db.driver import Database, connect
 from coreos_py.roller.db.setup import prepare
 from coreos_py.roller.records import Session, User
 from coreos_py.roller.rest.api import Api
@@ -123,12 +123,19 @@ class RestBed:
         return self._writer.transaction()
 
     def _run(self, call: Call) -> Response:
-        database = self._reader if call.request.method in READS else self._writer
-        handler = self.api.route(call.request)
-        if handler is None:
+        found = self.api.route(call.request)
+        if found is None:
             return Response(404)
-        if isinstance(handler, Response):
-            return handler
+        if isinstance(found, Response):
+            return found
+        if not isinstance(found, LookFirst):
+            is_read = call.request.method in READS
+            return self._handle(self._reader if is_read else self._writer, found, call)
+        response = self._handle(self._reader, found.look, call)
+        return response if response.status != 200 else self._handle(self._writer, found.write, call)
+
+    @staticmethod
+    def _handle(database: Database, handler: Handler, call: Call) -> Response:
         with database.transaction() as tx:
             try:
                 with database.savepoint(tx):

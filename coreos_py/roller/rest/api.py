@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coreos_py.http.message import Response
-from coreos_py.roller.call import Undo
+from coreos_py.roller import auth
+from coreos_py.roller.call import LookFirst, Undo
 from coreos_py.roller.db import packages
 from coreos_py.roller.records import Invalid
-from coreos_py.roller.rest import shapes, table
-from coreos_py.roller.rest.ask import Ask, refusal, wants_json
+from coreos_py.roller.rest import session, shapes, table
+from coreos_py.roller.rest.ask import ANONYMOUS, Ask, refusal, wants_json
 from coreos_py.roller.rest.gate import READS, Gate, Needs
 from coreos_py.roller.rest.packages import named
 
@@ -37,7 +38,7 @@ class Api:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def route(self, request: Request) -> Handler | None:
+    def route(self, request: Request) -> Handler | LookFirst | None:
         """The handler of a request below /api/."""
         if not request.path.startswith(PREFIX):
             return None
@@ -47,7 +48,22 @@ class Api:
         route = found.routes.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
             return self._nothing(found.routes)
-        return self._handler(route, found.params)
+        if request.method in READS:
+            return self._handler(route, found.params)
+        return self._write(route, found.params, request)
+
+    def _write(
+        self, route: Route, params: Mapping[str, str], request: Request
+    ) -> Handler | LookFirst:
+        """The handler of a write; a password is checked before, out of the writer's way."""
+        handler = self._handler(route, params)
+        if route.action is session.sign_in:
+            gate = self._gate
+            return LookFirst(
+                lambda tx, call: session.look(tx, Ask(call, {}, ANONYMOUS, gate)), handler
+            )
+        claim = auth.claim(request.get("Authorization"), "")
+        return LookFirst(self._gate.look, handler) if claim.how == auth.PASSWORD else handler
 
     def _handler(self, route: Route, params: Mapping[str, str]) -> Handler:
         action = route.action

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from coreos_py import __version__
+from coreos_py.http.message import Response
 from coreos_py.roller import auth, zones
 from coreos_py.roller.db import people
 from coreos_py.roller.records import SECOND_US, Session
@@ -13,7 +14,6 @@ from coreos_py.roller.rest import fields, shapes
 from coreos_py.roller.rest.gate import OF_TOKEN
 
 if TYPE_CHECKING:
-    from coreos_py.http.message import Response
     from coreos_py.roller.db.driver import Tx
     from coreos_py.roller.rest.ask import Ask
 
@@ -37,16 +37,16 @@ def config(tx: Tx, ask: Ask) -> Response:
     )
 
 
+def look(tx: Tx, ask: Ask) -> Response:
+    """Check the password before sign_in() does it again at once."""
+    _who(tx, ask)
+    return Response(200)
+
+
 def sign_in(tx: Tx, ask: Ask) -> Response:
     """Begin a session with a user's password or a token."""
     call = ask.call
-    values = ask.body(fields.SIGN_IN)
-    if "token" in values:
-        token = ask.gate.check_token(tx, call, values["token"])
-        name, role = OF_TOKEN + token.id, token.role
-    else:
-        user = ask.gate.check_password(tx, call, values.get("user", ""), values.get("password", ""))
-        name, role = user.name, user.role
+    name, role = _who(tx, ask)
     secret = auth.new_secret(ask.gate.random(auth.SECRET_BYTES))
     ends_us = call.now_us + auth.SESSION_S * SECOND_US
     people.add_session(tx, Session(auth.digest(secret), name, role, call.now_us, ends_us))
@@ -75,6 +75,17 @@ def change_password(tx: Tx, ask: Ask) -> Response:
     people.update_user(tx, user._replace(secret=secret))
     _end_other_sessions(tx, ask, user.name)
     return ask.done()
+
+
+def _who(tx: Tx, ask: Ask) -> tuple[str, str]:
+    """The name and the role of a session; an Undo if password or token are wrong."""
+    values = ask.body(fields.SIGN_IN)
+    if "token" in values:
+        token = ask.gate.check_token(tx, ask.call, values["token"])
+        return OF_TOKEN + token.id, token.role
+    name, password = values.get("user", ""), values.get("password", "")
+    user = ask.gate.check_password(tx, ask.call, name, password)
+    return user.name, user.role
 
 
 def _end_other_sessions(tx: Tx, ask: Ask, name: str) -> None:
