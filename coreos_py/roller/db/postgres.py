@@ -35,6 +35,10 @@ _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = f"BEGIN; SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"
 
 
+class _Lost(DatabaseError):
+    """The connection is gone."""
+
+
 class Target(NamedTuple):
     """What a URL names."""
 
@@ -83,10 +87,13 @@ class Postgres:
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._target = target(url)
         self._begin = _READ if read_only else _WRITE
+        self._is_open = False  # a transaction
+        self._connect()
+
+    def _connect(self) -> None:
         self._inbox = pgwire.Inbox()
         self._statements: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._numbers = itertools.count(1)
-        self._is_open = False  # a transaction
         try:
             self._socket = _connected(self._target)
         except (OSError, WireError) as err:
@@ -116,7 +123,7 @@ class Postgres:
     def transaction(self) -> Iterator[Tx]:
         self._is_open = True
         try:
-            self._simply(self._begin)
+            self._start()
             yield self
             self._is_open = False
             self._simply("COMMIT")
@@ -126,6 +133,15 @@ class Postgres:
                 with suppress(DatabaseError):  # what it was about is under way already
                     self._simply("ROLLBACK")
             raise
+
+    def _start(self) -> None:
+        """BEGIN; what was cut while nothing was under way is connected again."""
+        try:
+            self._simply(self._begin)
+        except _Lost:
+            self._connect()
+            self._simply(self._begin)
+            self._is_open = True
 
     @contextmanager
     def savepoint(self, tx: Tx) -> Iterator[None]:
@@ -210,10 +226,10 @@ class Postgres:
             raise self._lost(err) from err
         return message
 
-    def _lost(self, err: Exception) -> DatabaseError:
+    def _lost(self, err: Exception) -> _Lost:
         self._is_open = False
         self._socket.close()
-        return DatabaseError(f"postgres: {self._target}: {err}")
+        return _Lost(f"postgres: {self._target}: {err}")
 
     # -- signing in
 

@@ -115,16 +115,35 @@ def test_who_gets_in(postgres_url):
 def test_a_connection_that_was_cut(postgres_url):
     with closing(connect(postgres_url)) as database:
         with pytest.raises(DatabaseError), database.transaction() as tx:
+            _cut(postgres_url, tx, then="SELECT 1")
+        with database.transaction() as tx:
+            assert tx.one("SELECT 1") == (1,)
+
+
+def test_a_connection_that_was_cut_in_between(postgres_url):
+    with closing(connect(postgres_url)) as database:
+        with database.transaction() as tx:
+            (number,) = tx.one("SELECT pg_backend_pid()")
+        with closing(connect(postgres_url, read_only=True)) as other, other.transaction() as view:
+            view.one("SELECT pg_terminate_backend(?, 60000)", number)
+        with database.transaction() as tx, database.savepoint(tx):
+            assert tx.one("SELECT 1") == (1,)
+
+
+def test_a_commit_that_nobody_heard_of(postgres_url):
+    with closing(connect(postgres_url)) as database:
+        with pytest.raises(DatabaseError), database.transaction() as tx:
             _cut(postgres_url, tx)
-        with pytest.raises(DatabaseError), database.transaction():
-            pass
+        with database.transaction() as tx:
+            assert tx.one("SELECT 1") == (1,)
 
 
-def _cut(url, tx):
+def _cut(url, tx, *, then=""):
     (number,) = tx.one("SELECT pg_backend_pid()")
     with closing(connect(url, read_only=True)) as other, other.transaction() as view:
-        view.one("SELECT pg_terminate_backend(?)", number)
-    tx.one("SELECT 1")
+        assert view.one("SELECT pg_terminate_backend(?, 60000)", number) == (True,)
+    if then:
+        tx.one(then)
 
 
 def test_two_writers_take_turns(postgres_url):
