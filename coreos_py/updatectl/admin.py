@@ -64,8 +64,6 @@ def list_users(call: Call) -> int:
 def create_upstream(call: Call) -> int:
     """Needs a URL."""
     flags = call.flags
-    if not flags.given("url"):
-        return ERROR_USAGE
     body = UPSTREAM.write(url=flags["url"], label=flags["label"])
     return _show_upstreams([Service(call).call("POST", "upstream", UPSTREAM, body=body)])
 
@@ -73,8 +71,6 @@ def create_upstream(call: Call) -> int:
 def update_upstream(call: Call) -> int:
     """The whole record is sent: a label left out is taken away."""
     flags = call.flags
-    if not (flags.given("url") and flags.given("id")):
-        return ERROR_USAGE
     body = UPSTREAM.write(id=flags["id"], url=flags["url"], label=flags["label"])
     service = Service(call)
     return _show_upstreams([service.call("PUT", "upstream/{}", UPSTREAM, flags["id"], body=body)])
@@ -82,8 +78,6 @@ def update_upstream(call: Call) -> int:
 
 def delete_upstream(call: Call) -> int:
     """By ID."""
-    if not call.flags.given("id"):
-        return ERROR_USAGE
     service = Service(call)
     return _show_upstreams([service.call("DELETE", "upstream/{}", UPSTREAM, call.flags["id"])])
 

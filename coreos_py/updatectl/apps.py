@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coreos_py.omaha.coreupdate import APP, APP_LIST
-from coreos_py.updatectl.session import ERROR_USAGE, OK, Service, new_uuid, show
+from coreos_py.updatectl.session import OK, Service, new_uuid, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,16 +33,12 @@ def create(call: Call) -> int:
 def update(call: Call) -> int:
     """Name and description; both."""
     flags = call.flags
-    if not (flags.given("app-id") and flags.given("label") and flags.given("description")):
-        return ERROR_USAGE
     body = APP.write(label=flags["label"], description=flags["description"])
     return _show([Service(call).call("PATCH", "apps/{}", APP, flags["app-id"], body=body)])
 
 
 def delete(call: Call) -> int:
     """One less."""
-    if not call.flags.given("app-id"):
-        return ERROR_USAGE
     return _show([Service(call).call("DELETE", "apps/{}", APP, call.flags["app-id"])])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coreos_py.omaha.coreupdate import CHANNEL, CHANNEL_LIST, CHANNEL_REQUEST
-from coreos_py.updatectl.session import ERROR_USAGE, OK, Service, show
+from coreos_py.updatectl.session import OK, Service, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,13 +12,9 @@ if TYPE_CHECKING:
 
     from coreos_py.cli.program import Call
 
-_CHANGE = ("version", "app-id", "channel")
-
 
 def list_all(call: Call) -> int:
     """The channels of an application."""
-    if not call.flags.given("app-id"):
-        return ERROR_USAGE
     found = Service(call).call("GET", "apps/{}/channels", CHANNEL_LIST, call.flags["app-id"])
     return _show(found["items"])
 
@@ -26,8 +22,6 @@ def list_all(call: Call) -> int:
 def create(call: Call) -> int:
     """One more."""
     flags = call.flags
-    if not all(flags.given(name) for name in _CHANGE):
-        return ERROR_USAGE
     return _show([make(Service(call), flags["app-id"], flags["channel"], **_wanted(call))])
 
 
@@ -42,8 +36,6 @@ def make(service: Service, app: str, channel: str, **wanted: Any) -> dict[str, A
 def update(call: Call) -> int:
     """Point it to a package."""
     flags = call.flags
-    if not all(flags.given(name) for name in _CHANGE):
-        return ERROR_USAGE
     return _show([point(Service(call), flags["app-id"], flags["channel"], **_wanted(call))])
 
 
@@ -60,8 +52,6 @@ def point(service: Service, app: str, channel: str, **wanted: Any) -> dict[str, 
 def delete(call: Call) -> int:
     """One less."""
     flags = call.flags
-    if not (flags.given("app-id") and flags.given("channel")):
-        return ERROR_USAGE
     app, channel = flags["app-id"], flags["channel"]
     Service(call).call("DELETE", "apps/{}/channels/{}", CHANNEL_REQUEST, app, channel)
     show(f"deleted channel: {channel}, for application: {app}\n")

@@ -18,7 +18,7 @@ from coreos_py.http.url import parse_endpoint
 from coreos_py.omaha import xml
 from coreos_py.updatectl import omahaclient, session
 from coreos_py.updatectl.fakelife import Ask, Instance, Rules, Say, Sleep
-from coreos_py.updatectl.session import ERROR_USAGE, OK, PLAIN_USER_AGENT, Fatal, log, new_uuid
+from coreos_py.updatectl.session import OK, PLAIN_USER_AGENT, Fatal, log, new_uuid
 
 if TYPE_CHECKING:
     from coreos_py.cli.program import Call
@@ -34,8 +34,6 @@ _HEADERS = (("User-Agent", PLAIN_USER_AGENT), ("Content-Type", "text/xml"))
 def fake(call: Call) -> int:
     """Runs until it is interrupted."""
     flags = call.flags
-    if not (flags.given("app-id") and flags.given("group-id")):
-        return ERROR_USAGE
     for name in ("min-sleep", "max-sleep"):
         if flags[name] < 0:
             raise Fatal(f"--{name}={flags[name]} is less than nothing")

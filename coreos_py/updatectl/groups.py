@@ -16,17 +16,12 @@ if TYPE_CHECKING:
 _PATH = "apps/{}/groups/{}"
 
 
-def _names(call: Call) -> tuple[str, str] | None:
-    flags = call.flags
-    if not (flags.given("app-id") and flags.given("group-id")):
-        return None
-    return flags["app-id"], flags["group-id"]
+def _names(call: Call) -> tuple[str, str]:
+    return call.flags["app-id"], call.flags["group-id"]
 
 
 def list_all(call: Call) -> int:
     """The groups of an application."""
-    if not call.flags.given("app-id"):
-        return ERROR_USAGE
     found = Service(call).call("GET", "apps/{}/groups", GROUP_LIST, call.flags["app-id"])
     return _show(found["items"])
 
@@ -34,8 +29,6 @@ def list_all(call: Call) -> int:
 def create(call: Call) -> int:
     """One more."""
     flags, names = call.flags, _names(call)
-    if names is None or not flags.given("channel"):
-        return ERROR_USAGE
     body = GROUP.write(channelId=flags["channel"], id=names[1], label=flags["label"])
     return _show([Service(call).call("POST", "apps/{}/groups", GROUP, names[0], body=body)])
 
@@ -43,8 +36,6 @@ def create(call: Call) -> int:
 def delete(call: Call) -> int:
     """One less."""
     names = _names(call)
-    if names is None:
-        return ERROR_USAGE
     return _show([Service(call).call("DELETE", _PATH, GROUP, *names)])
 
 
@@ -67,8 +58,6 @@ def unpause(call: Call) -> int:
 
 def _change(call: Call, changes: dict[str, Any]) -> int:
     names = _names(call)
-    if names is None:
-        return ERROR_USAGE
     service = Service(call)
     group = service.call("GET", _PATH, GROUP, *names) | changes
     body = GROUP.write(**group)
@@ -78,7 +67,7 @@ def _change(call: Call, changes: dict[str, Any]) -> int:
 def percent(call: Call) -> int:
     """Say what part of the instances may update."""
     names, wanted = _names(call), call.flags["update-percent"]
-    if names is None or wanted == -1:
+    if wanted == -1:
         return ERROR_USAGE
     body = GROUP_PERCENT.write(appId=names[0], id=names[1], updatePercent=wanted)
     answer = Service(call).call("POST", _PATH, GROUP_PERCENT, *names, body=body)
@@ -89,8 +78,6 @@ def percent(call: Call) -> int:
 def events(call: Call) -> int:
     """Events by version, type, result and time."""
     found = _rollup(call, "events")
-    if found is None:
-        return ERROR_USAGE
     rows = [
         f"{item['version']}\t{item['type']}\t{item['result']}\t"
         f"{value['timestamp']}\t{value['count']}\n"
@@ -104,8 +91,6 @@ def events(call: Call) -> int:
 def versions(call: Call) -> int:
     """Versions by time."""
     found = _rollup(call, "versions")
-    if found is None:
-        return ERROR_USAGE
     rows = [
         f"{item['version']}\t{value['timestamp']}\t{value['count']}\n"
         for item in found
@@ -115,10 +100,8 @@ def versions(call: Call) -> int:
     return OK
 
 
-def _rollup(call: Call, what: str) -> list[dict[str, Any]] | None:
+def _rollup(call: Call, what: str) -> list[dict[str, Any]]:
     flags, names = call.flags, _names(call)
-    if names is None:
-        return None
     found = Service(call).call(
         "GET",
         f"{_PATH}/requests/{what}/{{}}/{{}}",
@@ -135,8 +118,6 @@ def _rollup(call: Call, what: str) -> list[dict[str, Any]] | None:
 def status(call: Call) -> int:
     """How far it is."""
     names = _names(call)
-    if names is None:
-        return ERROR_USAGE
     found = Service(call).call("GET", f"{_PATH}/status", GROUP_STATUS, *names)
     lines = [f"Group:\t{found['label']} ({found['id']})\n", f"Channel:\t{found['channelId']}\n"]
     lines.append(f"Version:\t{found['version'] or 'none'}\n")

@@ -53,8 +53,6 @@ class Sums:
 
 def list_all(call: Call) -> int:
     """The packages of an application."""
-    if not call.flags.given("app-id"):
-        return ERROR_USAGE
     found = Service(call).call("GET", "apps/{}/packages", PACKAGE_LIST, call.flags["app-id"])
     return _show(found["items"])
 
@@ -62,8 +60,6 @@ def list_all(call: Call) -> int:
 def delete(call: Call) -> int:
     """One less."""
     flags = call.flags
-    if not (flags.given("app-id") and flags.given("version")):
-        return ERROR_USAGE
     service = Service(call)
     return _show([service.call("DELETE", _PATH, PACKAGE, flags["app-id"], flags["version"])])
 
@@ -71,8 +67,6 @@ def delete(call: Call) -> int:
 def create(call: Call) -> int:
     """One more; what is sent is shown."""
     flags = call.flags
-    if not (flags.given("app-id") and flags.given("version")):
-        return ERROR_USAGE
     sums = measure(flags["file"])
     meta = _metadata(flags["meta"]) if flags["meta"] else {}
     body = PACKAGE.write(

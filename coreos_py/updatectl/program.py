@@ -14,7 +14,7 @@ from coreos_py.cli.grammar import GO
 from coreos_py.cli.program import Program, load
 from coreos_py.cli.settings import BOOL, resolve
 from coreos_py.updatectl.session import ERROR_NO_COMMAND, ERROR_USAGE
-from coreos_py.updatectl.table import COMMANDS, SETTINGS
+from coreos_py.updatectl.table import COMMANDS, NEEDS, SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,10 +53,22 @@ class UpdatectlProgram(Program):
         if call.args[:1] == ["help"] and not command.target:
             return self.on_help(call)
         call.flags = resolve(command.settings, flags=given)
-        code = load(command.target)(call) if command.target else ERROR_USAGE
+        code = ERROR_USAGE if self._lacks(call, command) else load(command.target)(call)
         if code == ERROR_USAGE:
             print(self.help_text(call))
         return code
+
+    def _lacks(self, call: Call, command: Command) -> bool:
+        """Whether there is nothing to run, or not enough to run it with.
+
+        Says what is missing, unless called by the name of upstream's program, which does not.
+        """
+        needed = NEEDS.get(command.target, ())
+        missing = [f"--{name}" for name in needed if not call.flags.given(name)]
+        if missing and self.name != UPSTREAM_NAME:
+            words = " ".join((self.name, *(part.name for part in call.path)))
+            print(f"{words}: needs {' and '.join(missing)}", file=sys.stderr)
+        return bool(missing) or not command.target
 
     def on_flag_error(self, call: Call, err: FlagError) -> int:
         """Of the program: all on stderr; of a command: its help on stdout."""

@@ -15,18 +15,13 @@ _PATH = "apps/{}/groups/{}/rollout"
 _FRAMES_MAX = 100_000
 
 
-def _names(call: Call) -> tuple[str, str] | None:
-    flags = call.flags
-    if not (flags.given("app-id") and flags.given("group-id")):
-        return None
-    return flags["app-id"], flags["group-id"]
+def _names(call: Call) -> tuple[str, str]:
+    return call.flags["app-id"], call.flags["group-id"]
 
 
 def show_frames(call: Call) -> int:
     """The rollout that is set."""
     names = _names(call)
-    if names is None:
-        return ERROR_USAGE
     rollout = Service(call).call("GET", _PATH, ROLLOUT, *names)
     lines = ["rollout:\n"]
     for at, frame in enumerate(rollout["rollout"]):
@@ -48,8 +43,6 @@ def deactivate(call: Call) -> int:
 
 def _set_active(call: Call, wanted: dict[str, Any]) -> int:
     names = _names(call)
-    if names is None:
-        return ERROR_USAGE
     body = ROLLOUT_ACTIVE.write(**wanted)
     answer = Service(call).call("POST", f"{_PATH}/active", ROLLOUT_ACTIVE, *names, body=body)
     show("rollout activated\n" if answer["active"] else "rollout deactivated\n")
@@ -60,7 +53,7 @@ def create_linear(call: Call) -> int:
     """Equal steps from nobody to everybody."""
     flags, names = call.flags, _names(call)
     frame_s, duration_s = flags["frame-size"], flags["duration"]
-    if names is None or frame_s == 0 or duration_s == 0:
+    if frame_s == 0 or duration_s == 0:
         return ERROR_USAGE
     if frame_s < 0 or duration_s / frame_s > _FRAMES_MAX:
         raise Fatal(f"--duration={duration_s} by --frame-size={frame_s} is no number of steps")

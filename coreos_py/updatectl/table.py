@@ -426,3 +426,39 @@ COMMANDS = (
     WATCH,
     UPSTREAM,
 )
+
+_NEW_VERSION = ("app-id", "channel", "version")
+_NAMES = ("app-id", "group-id")
+
+# The settings that a command cannot do without, by its target.
+NEEDS = {
+    f"{_ADMIN}:create_upstream": ("url",),
+    f"{_ADMIN}:delete_upstream": ("id",),
+    f"{_ADMIN}:update_upstream": ("id", "url"),
+    f"{_APPS}:delete": ("app-id",),
+    f"{_APPS}:update": ("app-id", "label", "description"),
+    f"{_CHANNELS}:create": _NEW_VERSION,
+    f"{_CHANNELS}:delete": ("app-id", "channel"),
+    f"{_CHANNELS}:list_all": ("app-id",),
+    f"{_CHANNELS}:update": _NEW_VERSION,
+    f"{_FAKE}:fake": _NAMES,
+    f"{_GROUPS}:create": (*_NAMES, "channel"),
+    f"{_GROUPS}:delete": _NAMES,
+    f"{_GROUPS}:events": _NAMES,
+    f"{_GROUPS}:list_all": ("app-id",),
+    f"{_GROUPS}:pause": _NAMES,
+    f"{_GROUPS}:percent": (*_NAMES, "update-percent"),
+    f"{_GROUPS}:status": _NAMES,
+    f"{_GROUPS}:unpause": _NAMES,
+    f"{_GROUPS}:update": _NAMES,
+    f"{_GROUPS}:versions": _NAMES,
+    f"{_PACKAGES}:create": ("app-id", "version"),
+    f"{_PACKAGES}:delete": ("app-id", "version"),
+    f"{_PACKAGES}:list_all": ("app-id",),
+    f"{_ROLLOUTS}:activate": _NAMES,
+    f"{_ROLLOUTS}:create_linear": _NAMES,
+    f"{_ROLLOUTS}:deactivate": _NAMES,
+    f"{_ROLLOUTS}:show_frames": _NAMES,
+    f"{_UPLOAD}:publish": _NEW_VERSION,
+    f"{_WATCH}:watch": _NAMES,
+}

@@ -77,10 +77,9 @@ def upload_bulk(call: Call) -> int:
 def publish(call: Call) -> int:
     """From a file to a channel that offers it, in steps that may be repeated."""
     flags = call.flags
-    wanted = ("app-id", "channel", "version")
-    if len(call.args) != 1 or not all(flags.given(name) for name in wanted):
+    if len(call.args) != 1:
         return ERROR_USAGE
-    path, app, channel, version = call.args[0], *(flags[name] for name in wanted)
+    path, app, channel, version = call.args[0], flags["app-id"], flags["channel"], flags["version"]
     service, sums = Service(call), measure(path)
     notes = read_notes(flags["release-notes"])
     old = _package(service, app, version)

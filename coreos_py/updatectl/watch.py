@@ -78,7 +78,7 @@ class Watcher:
 def watch(call: Call) -> int:
     """Runs until it is interrupted."""
     flags, words = call.flags, call.args
-    if not (flags.given("app-id") and flags.given("group-id")) or not words:
+    if not words:
         return ERROR_USAGE
     if flags["interval"] <= 0:
         log(f"--interval={flags['interval']} is no time between checks")

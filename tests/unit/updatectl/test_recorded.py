@@ -324,3 +324,24 @@ def test_downloads_are_chosen(run, server, tmp_path, flags, count):
 def test_downloads_that_are_asked_for_wrongly(run, flags, text):
     status, _, err = run("package", "download", *flags)
     assert (status, err.startswith(f"DATE {text}")) == (2, True)
+
+
+def test_what_is_missing_is_said_under_our_name(run):
+    status, out, err = run("group", "percent", "--group-id=g", name="updatectl")
+    assert (status, err) == (2, "updatectl group percent: needs --app-id and --update-percent\n")
+    assert out.startswith("NAME:\n   updatectl group percent - ")
+
+
+def test_every_command_that_needs_something_has_it():
+    from coreos_py.updatectl.table import COMMANDS, NEEDS
+
+    def walk(commands):
+        for command in commands:
+            names = {setting.name for setting in command.settings}
+            assert names >= set(NEEDS.get(command.target, ())), command.name
+            seen.add(command.target)
+            walk(command.commands)
+
+    seen: set[str] = set()
+    walk(COMMANDS)
+    assert set(NEEDS) <= seen
