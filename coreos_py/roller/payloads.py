@@ -7,12 +7,15 @@ machine in the middle of its download goes on with the bytes it began with.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import stat
 import tempfile
+import threading
 from base64 import b64encode
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from coreos_py.base.atomic import fsync_dir, write_all
@@ -90,13 +93,19 @@ class Payloads:
 
 
 class Incoming:
-    """A payload on its way in. All methods may wait for the disk."""
+    """A payload on its way in.
+
+    One thread works on it at a time and may wait for the disk. Another one may discard it
+    meanwhile, which never waits: the one at work stops soon, and clears up.
+    """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._fd, self._path = tempfile.mkstemp(prefix=_INCOMING, dir=directory)
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
+        self._at_work = threading.Lock()
+        self._is_discarded = False
         self.size = 0
 
     @property
@@ -106,27 +115,31 @@ class Incoming:
 
     def write(self, data: bytes) -> None:
         """The next bytes."""
-        write_all(self._fd, data)
-        self._sha1.update(data)
-        self._sha256.update(data)
-        self.size += len(data)
+        with self._working():
+            write_all(self._fd, data)
+            self._sha1.update(data)
+            self._sha256.update(data)
+            self.size += len(data)
 
     def verify(self) -> Verified:
         """Read it as update_engine will; PayloadError tells what it would say."""
         verifier = Verifier(size=self.size, sha256=self._sha256.digest())
-        position = 0
-        while data := os.pread(self._fd, _READ, position):
-            verifier.feed(data)
-            position += len(data)
+        with self._working():
+            position = 0
+            while data := os.pread(self._fd, _READ, position):
+                self._go_on()
+                verifier.feed(data)
+                position += len(data)
         return verifier.finish()
 
     def keep(self, name: str) -> Stored:
         """Put it in its place, for good."""
-        os.fchmod(self._fd, 0o644)
-        os.fsync(self._fd)
-        os.rename(self._path, os.path.join(self._directory, name))
-        fsync_dir(self._directory)
-        self._path = ""
+        with self._working():
+            os.fchmod(self._fd, 0o644)
+            os.fsync(self._fd)
+            os.rename(self._path, os.path.join(self._directory, name))
+            self._path = ""
+            fsync_dir(self._directory)
         self.discard()
         sha1 = b64encode(self._sha1.digest()).decode()
         return Stored(name, self.size, sha1, self.sha256)
@@ -137,13 +150,33 @@ class Incoming:
 
     def discard(self) -> None:
         """Forget it, unless it is kept."""
+        self._is_discarded = True
+        if self._at_work.acquire(blocking=False):
+            self._clear()
+            self._at_work.release()
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        try:
+            with self._at_work:
+                self._go_on()
+                yield
+        finally:
+            if self._is_discarded:
+                self.discard()
+
+    def _go_on(self) -> None:
+        if self._is_discarded:
+            raise OSError(errno.ECANCELED, "given up")
+
+    def _clear(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-        if self._path:
+        path, self._path = self._path, ""
+        if path:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
-            self._path = ""
+                os.unlink(path)
 
 
 def is_name(name: str) -> bool:

@@ -73,11 +73,12 @@ class Worker:
         return self._writer.waiting + self._reader.waiting
 
     async def close(self, timeout_s: float) -> None:
-        """Finish what waits, then end the threads."""
+        """Finish what waits, then end the threads; those that take longer end with the process."""
         loop = asyncio.get_running_loop()
-        for lane in (self._reader, self._writer):
+        lanes = (self._reader, self._writer)
+        for lane in lanes:
             lane.stop()
-            await loop.run_in_executor(None, lane.join, timeout_s)
+        await asyncio.gather(*(loop.run_in_executor(None, lane.join, timeout_s) for lane in lanes))
 
 
 class _Lane(threading.Thread):
