@@ -34,6 +34,7 @@ _DOUBLINGS_MAX = 20
 
 _COMPLETE = (EventType.UPDATE_COMPLETE, EventResult.SUCCESS_REBOOT)
 _FAILED = (EventType.UPDATE_COMPLETE, EventResult.ERROR)
+_WATCHING = (EventType.DOWNLOAD_COMPLETE, EventResult.ERROR)
 _STEPS: dict[tuple[int, int], Status] = {
     (EventType.UPDATE_DOWNLOAD_STARTED, EventResult.SUCCESS): Status.DOWNLOADING,
     (EventType.UPDATE_DOWNLOAD_FINISHED, EventResult.SUCCESS): Status.DOWNLOADED,
@@ -80,8 +81,10 @@ class Report(NamedTuple):
 
 
 def is_routine(event: Event) -> bool:
-    """The 3/2 that comes with every check of a machine that did not update."""
+    """What comes with every check: the 3/2 of a machine that did not update, updatectl's 1/0."""
     kind = (event.type, event.result)
+    if kind == _WATCHING:
+        return not event.error_code
     return kind == _COMPLETE and event.previous_version in (None, "", NEVER_UPDATED)
 
 
@@ -101,7 +104,7 @@ def judge(style: Style, report: Report, standing: Standing | None) -> Ruling:
         return _failed(report, standing)
     status = _STEPS.get(kind)
     if status is None:
-        return Ruling(standing, NO_SUCH_EVENT)
+        return Ruling(standing, NO_SUCH_EVENT, is_news=is_news)
     return Ruling(standing._replace(status=status))
 
 
@@ -134,7 +137,7 @@ def _as_coreroller(report: Report, standing: Standing) -> Ruling:
         if previous in ("", NEVER_UPDATED) or previous != standing.version:
             return Ruling(standing, OTHER_VERSION, is_news=not is_routine(event))
     if kind not in _KNOWN:
-        return Ruling(standing, NO_SUCH_EVENT)
+        return Ruling(standing, NO_SUCH_EVENT, is_news=not is_routine(event))
     if kind == _COMPLETE:
         return _complete(standing, standing.granted_version or standing.version)
     if kind == _FAILED:

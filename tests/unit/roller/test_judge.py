@@ -80,7 +80,8 @@ TABLE = (
     Row("3/9: the client waits by itself", Event(3, 9, PRIVATE + 40), None,
         ignored=judge.NO_SUCH_EVENT),
     Row("13/0", Event(13, 0), None, ignored=judge.NO_SUCH_EVENT),
-    Row("1/0 of updatectl watch", Event(1, 0), None, ignored=judge.NO_SUCH_EVENT),
+    Row("1/0 of updatectl watch", Event(1, 0), None, ignored=judge.NO_SUCH_EVENT, kept=False),
+    Row("1/0 that failed", Event(1, 0, 7), None, ignored=judge.NO_SUCH_EVENT),
     # 3/2 of CoreOS
     Row("3/2 with the version before", Event(3, 2, 0, OLD), DONE, version=NEW, before=INSTALLED),
     Row("3/2 with another version before", Event(3, 2, 0, "0.9.0"), None, (COREROLLER,),
