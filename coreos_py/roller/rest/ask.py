@@ -191,8 +191,9 @@ class Ask:
 
 
 def wants_json(call: Call) -> bool:
-    """Whether the client is one of ours rather than CoreRoller's."""
-    return JSON in call.request.get("Accept")
+    """Whether the client is one of ours rather than CoreRoller's, whose pages accept JSON too."""
+    accepted = call.request.get("Accept")
+    return accepted == JSON if call.config.compat else JSON in accepted
 
 
 def refusal(call: Call, status: int, reason: str, *headers: tuple[str, str]) -> Response:

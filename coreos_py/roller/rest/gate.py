@@ -15,7 +15,7 @@ from coreos_py.roller import auth
 from coreos_py.roller.auth import Principal
 from coreos_py.roller.call import Undo
 from coreos_py.roller.db import people
-from coreos_py.roller.rest.ask import ANONYMOUS, JSON, refusal
+from coreos_py.roller.rest.ask import ANONYMOUS, JSON, refusal, wants_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,8 +135,9 @@ class Gate:
             raise Undo(refusal(call, 415, f"the content type must be {JSON}"))
 
     def _unauthorized(self, call: Call, reason: str) -> NoReturn:
-        """401. Browsers are not asked to ask: the dashboard does that itself."""
+        """401. Our dashboard asks by itself for what CoreRoller's pages let the browser ask for."""
         request = call.request
         agent = request.get("User-Agent")
         is_browser = request.get("Sec-Fetch-Mode") or "Mozilla/" in agent
-        raise Undo(refusal(call, 401, reason, *(() if is_browser else (_CHALLENGE,))))
+        is_old = call.config.compat and not wants_json(call)
+        raise Undo(refusal(call, 401, reason, *((_CHALLENGE,) if is_old or not is_browser else ())))

@@ -157,6 +157,16 @@ def test_only_programs_are_asked_for_a_password(bed):
         assert "WWW-Authenticate" not in bed.ask("GET", "/api/apps", headers=headers).headers
 
 
+def test_coreroller_s_own_pages_are_served_as_it_served_them(tmp_path):
+    bed = RestBed(tmp_path, Config(compat=True))
+    jquery = {"User-Agent": "Mozilla/5.0", "Accept": "application/json, text/javascript, */*"}
+    answer = bed.ask("GET", "/api/apps", headers=jquery)
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="rollerd"'
+    answer = bed.ask("GET", f"/api/apps/{COREOS}/packages", token=bed.viewer, headers=jquery)
+    assert (answer.status, answer.body) == (404, b"Not Found\n")
+    bed.close()
+
+
 def test_a_guesser_is_stopped_and_the_others_are_not(tmp_path):
     bed = RestBed(tmp_path)
     wrong = {"user": "admin", "password": "wrong"}
