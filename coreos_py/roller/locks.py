@@ -11,14 +11,14 @@ import contextlib
 import json
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import unquote, unquote_plus
 
 from coreos_py.base import gojson
-from coreos_py.base.errors import KEY_NOT_FOUND, CoreosError, StoreError
+from coreos_py.base.errors import KEY_NOT_FOUND, CoreosError, StoreError, Unavailable
 from coreos_py.http.message import Request, Response
 from coreos_py.locksmith import notes
 from coreos_py.locksmith.connect import open_keys
@@ -79,8 +79,8 @@ class Locks:
         """`settings` are locksmith's for etcd. NoSetup."""
         self._client, self._keys = open_keys(settings, timeout_s=TIMEOUT_S)
         self._doors = doors
-        # The client is for one thread; a call that waits for a dead etcd keeps only others waiting.
-        self._thread = ThreadPoolExecutor(1, "roller-locks")
+        self._one_at_a_time = threading.Lock()
+        self._failure: tuple[float, CoreosError] | None = None  # when, and what
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: object = None
         self._start(self._watch())
@@ -102,8 +102,8 @@ class Locks:
         """Stop looking."""
         for task in list(self._tasks):
             task.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        self._client.close()
+        if self._one_at_a_time.acquire(blocking=False):
+            self._client.close()
 
     # -- the routes ------
 
@@ -207,12 +207,48 @@ class Locks:
                 self._seen = found
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """What `work` returns or raises; an etcd that is away is asked by one at a time, not by
+        all who wait for it.
+        """
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Any] = loop.create_future()
+
+        def run() -> None:
+            outcome = self._attempt(work)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(_settle, result, *outcome)
+
+        # Not a pool's thread: the process need not wait for it when it ends.
+        threading.Thread(target=run, name="roller-locks", daemon=True).start()
+        return await result
+
+    def _attempt(self, work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+        asked_s = time.monotonic()
+        with self._one_at_a_time:
+            if self._failure is not None and self._failure[0] > asked_s:
+                return None, self._failure[1]  # it failed while this one waited
+            try:
+                return work(), None
+            except (Unavailable, OSError) as error:
+                failure = error if isinstance(error, CoreosError) else Unavailable(str(error))
+                self._failure = (time.monotonic(), failure)
+                return None, failure
+            except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+                return None, error
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _settle(result: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if result.done():
+        return
+    if error is None:
+        result.set_result(value)
+    else:
+        result.set_exception(error)
 
 
 class _Refusal(Exception):

@@ -8,6 +8,7 @@ one fsync. A handler that fails takes back its own changes only and is answered 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -123,7 +124,8 @@ class _Lane(threading.Thread):
     def run(self) -> None:
         while batch := self._take():
             answers = self._perform(batch)
-            self._loop.call_soon_threadsafe(_deliver, batch, answers)
+            with contextlib.suppress(RuntimeError):  # the loop has ended before this thread
+                self._loop.call_soon_threadsafe(_deliver, batch, answers)
         self._disconnect()
 
     def _take(self) -> list[Job]:
