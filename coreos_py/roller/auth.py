@@ -11,7 +11,10 @@ import binascii
 import hmac
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from hashlib import scrypt, sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ADMIN = "admin"
 VIEWER = "viewer"
@@ -181,15 +184,15 @@ def _basic(text: str) -> Claim:
     return Claim(PASSWORD, name, secret)
 
 
-def is_foreign(fetch_site: str, origin: str, host: str, *, by_cookie: bool) -> bool:
+def is_foreign(fetch_site: str, origin: str, hosts: Collection[str], *, by_cookie: bool) -> bool:
     """Whether another site's page may have made the browser send this write.
 
-    Programs send neither header and are nobody's victims; with a session's cookie one is due.
+    `hosts` are the names of this server, with ports, in small letters. Programs send neither header and are nobody's victims; with a session's cookie one is due.
     """
     if fetch_site:
         return fetch_site not in ("same-origin", "none")
     if origin:
-        return origin.partition("://")[2].lower() != host.lower()
+        return origin.partition("://")[2].lower() not in hosts
     return by_cookie
 
 

@@ -128,7 +128,9 @@ class Gate:
         cookie = auth.claim(request.get("Authorization"), request.get("Cookie"))
         by_cookie = cookie.how == auth.SESSION
         site, origin = request.get("Sec-Fetch-Site"), request.get("Origin")
-        if auth.is_foreign(site, origin, request.get("Host"), by_cookie=by_cookie):
+        names = (request.get("Host"), call.base_url.partition("://")[2])
+        hosts = [name.lower() for name in names]
+        if auth.is_foreign(site, origin, hosts, by_cookie=by_cookie):
             raise Undo(refusal(call, 403, "this request comes from another site's page"))
         kind = request.get("Content-Type").partition(";")[0].strip().lower()
         if by_cookie and request.body and (not kind or kind in _FORMS):

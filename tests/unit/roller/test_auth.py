@@ -106,6 +106,7 @@ def test_who_a_request_claims_to_be(authorization, cookies, expected):
         ("cross-site", "", False, True),
         ("", "http://h:1", True, False),
         ("", "https://H:1", True, False),
+        ("", "https://public", True, False),
         ("", "http://h:2", True, True),
         ("", "http://h", True, True),
         ("", "null", True, True),
@@ -116,7 +117,7 @@ def test_who_a_request_claims_to_be(authorization, cookies, expected):
     ],
 )
 def test_pages_of_other_sites_write_nothing(fetch_site, origin, by_cookie, is_foreign):
-    assert auth.is_foreign(fetch_site, origin, "h:1", by_cookie=by_cookie) is is_foreign
+    assert auth.is_foreign(fetch_site, origin, ["h:1", "public"], by_cookie=by_cookie) is is_foreign
 
 
 def test_a_guesser_waits_and_others_do_not():
