@@ -52,6 +52,10 @@ export function versionBadge(version, offered, known) {
 export function channelLabel(channel) {
   if (!channel) return h("span", { class: "quiet" }, "no channel");
   const colour = /^#[0-9a-f]{3,8}$/i.test(channel.color ?? "") ? channel.color : "#888888";
-  const dot = s("svg", { class: "dot", viewBox: "0 0 10 10", "aria-hidden": "true" }, s("circle", { cx: 5, cy: 5, r: 5, fill: colour }));
+  const dot = s(
+    "svg",
+    { class: "dot", viewBox: "0 0 10 10", "aria-hidden": "true" },
+    s("circle", { cx: 5, cy: 5, r: 5, fill: colour }),
+  );
   return h("span", { class: "channel" }, dot, channel.name);
 }

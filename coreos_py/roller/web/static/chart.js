@@ -23,14 +23,23 @@ const TABLE_ROWS = 40;
 export function bar(title, parts, { compact = false } = {}) {
   const present = parts.filter((part) => part.value > 0);
   const total = present.reduce((sum, part) => sum + part.value, 0);
-  if (!total) return compact ? h("span", { class: "quiet" }, "–") : h("p", { class: "quiet" }, "No instances.");
+  if (!total)
+    return compact
+      ? h("span", { class: "quiet" }, "–")
+      : h("p", { class: "quiet" }, "No instances.");
   const summary = `${title}: ${present.map((part) => `${part.text} ${count(part.value)}`).join(", ")}`;
   let x = 0;
   const pieces = present.map((part) => {
     const width = (part.value / total) * WIDTH;
     const piece = s(
       "rect",
-      { x: x.toFixed(1), y: 0, width: width.toFixed(1), height: BAR_HEIGHT, class: `fill-${part.tone}` },
+      {
+        x: x.toFixed(1),
+        y: 0,
+        width: width.toFixed(1),
+        height: BAR_HEIGHT,
+        class: `fill-${part.tone}`,
+      },
       s("title", null, `${part.text}: ${count(part.value)} (${percent(part.value, total)})`),
     );
     x += width;
@@ -38,12 +47,26 @@ export function bar(title, parts, { compact = false } = {}) {
   });
   const picture = s(
     "svg",
-    { class: "bar", viewBox: `0 0 ${WIDTH} ${BAR_HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": summary },
+    {
+      class: "bar",
+      viewBox: `0 0 ${WIDTH} ${BAR_HEIGHT}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": summary,
+    },
     pieces,
   );
   if (compact) return h("div", { class: "chart compact" }, picture);
   const legend = present.map((part) =>
-    h("li", null, swatch(part.tone), part.label, " ", h("b", null, count(part.value)), h("span", { class: "quiet" }, ` ${percent(part.value, total)}`)),
+    h(
+      "li",
+      null,
+      swatch(part.tone),
+      part.label,
+      " ",
+      h("b", null, count(part.value)),
+      h("span", { class: "quiet" }, ` ${percent(part.value, total)}`),
+    ),
   );
   return h("div", { class: "chart" }, picture, h("ul", { class: "legend" }, legend));
 }
@@ -57,7 +80,11 @@ export function bar(title, parts, { compact = false } = {}) {
 export function areas(title, series, points) {
   const used = series.filter((one) => points.some((point) => point.values[one.key]));
   if (points.length < 2 || !used.length) {
-    return h("p", { class: "quiet" }, "No history in this range yet; a sample is taken every five minutes.");
+    return h(
+      "p",
+      { class: "quiet" },
+      "No history in this range yet; a sample is taken every five minutes.",
+    );
   }
   const [first, last] = [points[0].at_ms, points[points.length - 1].at_ms];
   const top = Math.max(1, ...points.map((point) => sum(point, used)));
@@ -82,7 +109,10 @@ export function areas(title, series, points) {
       preserveAspectRatio: "none",
       role: "img",
       "aria-label": `${title}, from ${axisTime(first, last - first)} to ${axisTime(last, last - first)}`,
-      on: { pointermove: readOut(used, points), pointerleave: (/** @type {any} */ event) => say(event, "") },
+      on: {
+        pointermove: readOut(used, points),
+        pointerleave: (/** @type {any} */ event) => say(event, ""),
+      },
     },
     shapes,
     lines,
@@ -102,7 +132,11 @@ export function areas(title, series, points) {
 
 /** @param {string} tone */
 function swatch(tone) {
-  return s("svg", { class: "dot", viewBox: "0 0 10 10", "aria-hidden": "true" }, s("rect", { width: 10, height: 10, rx: 2, class: `fill-${tone}` }));
+  return s(
+    "svg",
+    { class: "dot", viewBox: "0 0 10 10", "aria-hidden": "true" },
+    s("rect", { width: 10, height: 10, rx: 2, class: `fill-${tone}` }),
+  );
 }
 
 /**
@@ -110,7 +144,9 @@ function swatch(tone) {
  * @param {number} last
  */
 function axisTicks(first, last) {
-  return [0, 0.5, 1].map((share) => h("span", null, axisTime(first + (last - first) * share, last - first)));
+  return [0, 0.5, 1].map((share) =>
+    h("span", null, axisTime(first + (last - first) * share, last - first)),
+  );
 }
 
 /**
@@ -134,10 +170,28 @@ function numbers(title, series, points, span_ms) {
         "table",
         { class: "plain" },
         h("caption", { class: "unseen" }, title),
-        h("thead", null, h("tr", null, h("th", { scope: "col" }, "Time"), series.map((one) => h("th", { scope: "col", class: "number" }, one.label)))),
-        h("tbody", null, rows.map((point) =>
-          h("tr", null, h("th", { scope: "row" }, axisTime(point.at_ms, span_ms)), series.map((one) => h("td", { class: "number" }, count(point.values[one.key])))),
-        )),
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            h("th", { scope: "col" }, "Time"),
+            series.map((one) => h("th", { scope: "col", class: "number" }, one.label)),
+          ),
+        ),
+        h(
+          "tbody",
+          null,
+          rows.map((point) =>
+            h(
+              "tr",
+              null,
+              h("th", { scope: "row" }, axisTime(point.at_ms, span_ms)),
+              series.map((one) => h("td", { class: "number" }, count(point.values[one.key]))),
+            ),
+          ),
+        ),
       ),
     ),
   );
@@ -153,8 +207,12 @@ function readOut(series, points) {
     const share = Math.min(1, Math.max(0, (event.clientX - box.left) / (box.width || 1)));
     const [first, last] = [points[0].at_ms, points[points.length - 1].at_ms];
     const wanted = first + share * (last - first);
-    const nearest = points.reduce((best, one) => (Math.abs(one.at_ms - wanted) < Math.abs(best.at_ms - wanted) ? one : best));
-    const parts = series.filter((one) => nearest.values[one.key]).map((one) => `${one.label} ${count(nearest.values[one.key])}`);
+    const nearest = points.reduce((best, one) =>
+      Math.abs(one.at_ms - wanted) < Math.abs(best.at_ms - wanted) ? one : best,
+    );
+    const parts = series
+      .filter((one) => nearest.values[one.key])
+      .map((one) => `${one.label} ${count(nearest.values[one.key])}`);
     say(event, `${axisTime(nearest.at_ms, last - first)}: ${parts.join(", ") || "none"}`);
   };
 }

@@ -27,14 +27,18 @@ export function formDialog({ title, intro, fields, label, danger = false, act })
     const stop = new AbortController();
     let result = /** @type {any} */ (undefined);
     const alert = h("p", { class: "notice bad", role: "alert", hidden: true });
-    const meter = /** @type {HTMLProgressElement} */ (h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload" }));
+    const meter = /** @type {HTMLProgressElement} */ (
+      h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload" })
+    );
     const cancel = h("button", { type: "button", on: { click: () => dialog.close() } }, "Cancel");
-    const submit = /** @type {HTMLButtonElement} */ (h("button", { type: "submit", class: danger ? "danger" : "primary" }, label));
+    const submit = /** @type {HTMLButtonElement} */ (
+      h("button", { type: "submit", class: danger ? "danger" : "primary" }, label)
+    );
     const heading = h("h2", { id: "dialog-title" }, title);
     const form = /** @type {HTMLFormElement} */ (
       h(
         "form",
-        { on: { submit: (event) => run(event) } },
+        { on: { submit: (/** @type {Event} */ event) => run(event) } },
         heading,
         intro && h("div", { class: "intro" }, intro),
         h("div", { class: "fields" }, drawFields(fields)),
@@ -89,7 +93,11 @@ export function confirmDialog({ title, text, label, act }) {
  * @param {{title: string, content: any}} options
  */
 export function showDialog({ title, content }) {
-  const close = h("button", { type: "button", class: "primary", on: { click: () => dialog.close() } }, "Done");
+  const close = h(
+    "button",
+    { type: "button", class: "primary", on: { click: () => dialog.close() } },
+    "Done",
+  );
   const dialog = /** @type {HTMLDialogElement} */ (
     h(
       "dialog",

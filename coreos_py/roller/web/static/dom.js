@@ -53,7 +53,7 @@ export function morphChildren(parent, wanted) {
       parent.insertBefore(next, at);
       continue;
     }
-    if (match === at) at = at.nextSibling;
+    if (match === at) at = match.nextSibling;
     else parent.insertBefore(match, at);
     morph(match, next);
   }
@@ -122,7 +122,11 @@ function keyOf(one) {
  * @param {Node} other
  */
 function alike(one, other) {
-  return one.nodeType === other.nodeType && one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
+  return (
+    one.nodeType === other.nodeType &&
+    one.nodeName === other.nodeName &&
+    keyOf(one) === keyOf(other)
+  );
 }
 
 /**

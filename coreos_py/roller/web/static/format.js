@@ -16,7 +16,12 @@ const FULL = new Intl.DateTimeFormat("en-GB", {
   minute: "2-digit",
   second: "2-digit",
 });
-const DAY = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const DAY = new Intl.DateTimeFormat("en-GB", {
+  weekday: "long",
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+});
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const DATE_CLOCK = new Intl.DateTimeFormat("en-GB", {
   day: "2-digit",
@@ -128,7 +133,8 @@ export function size(bytes) {
   let value = Number(bytes);
   if (bytes === null || bytes === undefined || bytes === "" || Number.isNaN(value)) return "–";
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (value < 1024 || unit === "GiB") return `${value < 10 && unit !== "B" ? value.toFixed(1) : Math.round(value)} ${unit}`;
+    if (value < 1024 || unit === "GiB")
+      return `${value < 10 && unit !== "B" ? value.toFixed(1) : Math.round(value)} ${unit}`;
     value /= 1024;
   }
   return "–";

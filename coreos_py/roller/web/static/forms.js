@@ -31,7 +31,15 @@ export function drawFields(fields) {
   const plain = fields.filter((field) => !field.advanced).map(drawField);
   const advanced = fields.filter((field) => field.advanced).map(drawField);
   if (!advanced.length) return plain;
-  return [...plain, h("details", { class: "more" }, h("summary", null, "More settings"), h("div", { class: "fields" }, advanced))];
+  return [
+    ...plain,
+    h(
+      "details",
+      { class: "more" },
+      h("summary", null, "More settings"),
+      h("div", { class: "fields" }, advanced),
+    ),
+  ];
 }
 
 /**
@@ -50,7 +58,9 @@ export function readFields(form, fields) {
  */
 function readField(form, field) {
   if (field.type === "checks") {
-    return [...form.querySelectorAll(`input[name="${field.name}"]:checked`)].map((one) => /** @type {any} */ (one).value);
+    return [...form.querySelectorAll(`input[name="${field.name}"]:checked`)].map(
+      (one) => /** @type {any} */ (one).value,
+    );
   }
   const input = /** @type {any} */ (form.elements.namedItem(field.name));
   if (field.type === "checkbox") return input.checked;
@@ -77,7 +87,13 @@ function drawField(field) {
     return h("div", { class: "field check" }, h("label", null, box, " ", field.label), hint);
   }
   if (field.type === "checks") return drawChecks(field, hint);
-  return h("div", { class: "field" }, h("label", { for: id }, field.label), control(field, common), hint);
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: id }, field.label),
+    control(field, common),
+    hint,
+  );
 }
 
 /**
@@ -95,9 +111,22 @@ function control(field, common) {
   }
   const listId = field.suggestions ? `${common.id}-list` : null;
   const { min, max, step, pattern } = field;
-  const input = h("input", { ...common, type: field.type ?? "text", min, max, step, pattern, list: listId, value: field.type === "file" ? null : value });
+  const input = h("input", {
+    ...common,
+    type: field.type ?? "text",
+    min,
+    max,
+    step,
+    pattern,
+    list: listId,
+    value: field.type === "file" ? null : value,
+  });
   if (!field.suggestions) return input;
-  const list = h("datalist", { id: listId }, field.suggestions.map((one) => h("option", { value: one })));
+  const list = h(
+    "datalist",
+    { id: listId },
+    field.suggestions.map((one) => h("option", { value: one })),
+  );
   return [input, list];
 }
 
@@ -108,8 +137,26 @@ function control(field, common) {
 function drawChecks(field, hint) {
   const chosen = new Set(field.value ?? []);
   const boxes = (field.options ?? []).map((one) =>
-    h("label", null, h("input", { type: "checkbox", name: field.name, value: one.value, checked: chosen.has(one.value) }), " ", one.label),
+    h(
+      "label",
+      null,
+      h("input", {
+        type: "checkbox",
+        name: field.name,
+        value: one.value,
+        checked: chosen.has(one.value),
+      }),
+      " ",
+      one.label,
+    ),
   );
   const none = boxes.length ? null : h("span", { class: "quiet" }, "none there yet");
-  return h("fieldset", { class: "field checks" }, h("legend", null, field.label), boxes, none, hint);
+  return h(
+    "fieldset",
+    { class: "field checks" },
+    h("legend", null, field.label),
+    boxes,
+    none,
+    hint,
+  );
 }

@@ -21,11 +21,27 @@ const SECTIONS = [
  * @param {string} view
  */
 export function drawTop(place, config, view) {
-  const sections = SECTIONS.filter((one) => (one.name !== "locks" || config.locks) && (one.name !== "users" || config.role === "admin"));
-  const links = sections.map((one) => h("a", { href: href(one.name), "aria-current": one.views.includes(view) ? "page" : null }, one.label));
+  const sections = SECTIONS.filter(
+    (one) =>
+      (one.name !== "locks" || config.locks) && (one.name !== "users" || config.role === "admin"),
+  );
+  const links = sections.map((one) =>
+    h(
+      "a",
+      { href: href(one.name), "aria-current": one.views.includes(view) ? "page" : null },
+      one.label,
+    ),
+  );
   morphChildren(place, [
-    h("a", { class: "brand", href: href("overview") }, h("img", { src: "icon.svg", alt: "", width: 22, height: 22 }), h("span", null, config.title)),
-    ...(isIn(config) ? [h("nav", { "aria-label": "Main" }, links), searchBox(), ...who(config, view)] : []),
+    h(
+      "a",
+      { class: "brand", href: href("overview") },
+      h("img", { src: "icon.svg", alt: "", width: 22, height: 22 }),
+      h("span", null, config.title),
+    ),
+    ...(isIn(config)
+      ? [h("nav", { "aria-label": "Main" }, links), searchBox(), ...who(config, view)]
+      : []),
   ]);
 }
 
@@ -39,14 +55,26 @@ export function drawFoot(place, config, twin) {
   const json = twin ? h("a", { href: address(twin), class: "twin" }, `JSON: /api/${twin}`) : null;
   const server = h("span", null, `${config.title} ${config.version ?? ""}`);
   const hint = isIn(config) ? h("span", { class: "hint" }, "Press / to search") : null;
-  morphChildren(place, [server, json, hint].filter((one) => one !== null));
+  morphChildren(
+    place,
+    [server, json, hint].filter((one) => one !== null),
+  );
 }
 
 /** Let the key / lead to the search box. */
 export function listenForSearchKey() {
   document.addEventListener("keydown", (event) => {
-    const typing = event.target instanceof HTMLElement && event.target.matches("input, textarea, select");
-    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    const typing =
+      event.target instanceof HTMLElement && event.target.matches("input, textarea, select");
+    if (
+      event.key !== "/" ||
+      typing ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      document.querySelector("dialog[open]")
+    )
+      return;
     const box = document.querySelector("#search");
     if (!(box instanceof HTMLElement)) return;
     event.preventDefault();
@@ -63,12 +91,23 @@ function searchBox() {
   /** @param {any} event */
   const submit = (event) => {
     event.preventDefault();
-    location.hash = href("search", {}, { q: event.currentTarget.elements.namedItem("q").value.trim() });
+    location.hash = href(
+      "search",
+      {},
+      { q: event.currentTarget.elements.namedItem("q").value.trim() },
+    );
   };
   return h(
     "form",
     { role: "search", class: "search", on: { submit } },
-    h("input", { id: "search", name: "q", type: "search", placeholder: "Search", "aria-label": "Search everything", autocomplete: "off" }),
+    h("input", {
+      id: "search",
+      name: "q",
+      type: "search",
+      placeholder: "Search",
+      "aria-label": "Search everything",
+      autocomplete: "off",
+    }),
   );
 }
 
@@ -77,8 +116,16 @@ function searchBox() {
  * @param {string} view
  */
 function who(config, view) {
-  if (!config.user) return view === "signin" ? [] : [h("a", { href: href("signin"), class: "who" }, "Sign in")];
+  if (!config.user)
+    return view === "signin" ? [] : [h("a", { href: href("signin"), class: "who" }, "Sign in")];
   const note = config.role === "admin" ? null : h("small", null, "read only");
   const isHere = view === "account" ? "page" : null;
-  return [h("a", { href: href("account"), class: "who", "aria-current": isHere, title: "Account" }, h("span", null, config.user), note)];
+  return [
+    h(
+      "a",
+      { href: href("account"), class: "who", "aria-current": isHere, title: "Account" },
+      h("span", null, config.user),
+      note,
+    ),
+  ];
 }

@@ -24,8 +24,29 @@ import { users } from "./views/users.js";
 
 const TICK_MS = 1000;
 /** @type {Record<string, import("./page.js").View>} */
-const VIEWS = { account, activity, app, apps, group, instance, instances, locks, missing, overview, search, signin, users };
-const NOBODY = { title: "Updates", user: "", role: "", anonymous_read: false, locks: false, payloads: false };
+const VIEWS = {
+  account,
+  activity,
+  app,
+  apps,
+  group,
+  instance,
+  instances,
+  locks,
+  missing,
+  overview,
+  search,
+  signin,
+  users,
+};
+const NOBODY = {
+  title: "Updates",
+  user: "",
+  role: "",
+  anonymous_read: false,
+  locks: false,
+  payloads: false,
+};
 
 /** @param {string} id */
 function element(id) {
@@ -48,7 +69,8 @@ const page = new Page({
   },
 });
 const live = new Live((change) => {
-  if (!change.app || !page.context?.params.app || change.app === page.context.params.app) page.poke();
+  if (!change.app || !page.context?.params.app || change.app === page.context.params.app)
+    page.poke();
 });
 
 /** Begin anew: who is signed in, and show what the address names. */
@@ -106,7 +128,8 @@ function contextOf({ name, params, query }) {
     query,
     canWrite: config.role === "admin",
     set: (change) => {
-      location.hash = name === "missing" ? location.hash : href(name, params, { ...query, ...change });
+      location.hash =
+        name === "missing" ? location.hash : href(name, params, { ...query, ...change });
     },
     reload: () => page.load(),
     redraw: () => page.redraw(),
@@ -121,7 +144,8 @@ function contextOf({ name, params, query }) {
 function failedToStart(error) {
   drawTop(element("top"), config, "");
   const text = error instanceof Error ? error.message : String(error);
-  element("main").textContent = `The dashboard cannot start: ${text}. It tries again every few seconds.`;
+  element("main").textContent =
+    `The dashboard cannot start: ${text}. It tries again every few seconds.`;
   setTimeout(restart, 5 * TICK_MS);
 }
 

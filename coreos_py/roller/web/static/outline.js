@@ -10,7 +10,8 @@ let all = { at_ms: -KEEP_MS, names: [] };
 const known = new Map();
 
 /**
- * @typedef {{id: string, name: string, versions: string[]}} Outline `versions`: those that packages have
+ * @typedef {{id: string, name: string, versions: string[]}} Outline `versions`:
+ *   those that packages have
  * @typedef {{id: string, name: string, groups: {id: string, name: string}[]}} Names
  */
 
@@ -40,6 +41,9 @@ export async function allNames(signal) {
   const { rows } = await list("apps", signal);
   /** @param {any} one */
   const named = ({ id, name }) => ({ id, name });
-  all = { at_ms: performance.now(), names: rows.map((app) => ({ ...named(app), groups: (app.groups ?? []).map(named) })) };
+  all = {
+    at_ms: performance.now(),
+    names: rows.map((app) => ({ ...named(app), groups: (app.groups ?? []).map(named) })),
+  };
   return all.names;
 }

@@ -193,7 +193,13 @@ export class Page {
     const again = h("button", { type: "button", on: { click: () => this.load() } }, "Try again");
     this.main.replaceChildren(
       h("h1", { tabindex: -1 }, isGone ? "Not found" : "Not loaded"),
-      h("p", { class: "notice bad", role: "alert" }, isGone ? "There is nothing at this address, or not any more." : `This could not be loaded: ${text}.`),
+      h(
+        "p",
+        { class: "notice bad", role: "alert" },
+        isGone
+          ? "There is nothing at this address, or not any more."
+          : `This could not be loaded: ${text}.`,
+      ),
       h("p", null, again),
     );
   }
@@ -205,7 +211,17 @@ export class Page {
     if (!problem) this.banner.replaceChildren();
     else if (!this.banner.firstChild) {
       const age = h("span", { class: "age", "aria-live": "off" });
-      this.banner.append(h("p", { class: "notice wait" }, h("b", null, "Stale. "), h("span", { class: "why" }), " Shown is what was true ", age, "."));
+      this.banner.append(
+        h(
+          "p",
+          { class: "notice wait" },
+          h("b", null, "Stale. "),
+          h("span", { class: "why" }),
+          " Shown is what was true ",
+          age,
+          ".",
+        ),
+      );
     }
     const why = this.banner.querySelector(".why");
     if (why) why.textContent = `${problem.charAt(0).toUpperCase()}${problem.slice(1)}.`;

@@ -10,9 +10,22 @@ import { h } from "./dom.js";
  */
 export function heading(title, { crumbs = [], actions = [], below } = {}) {
   const trail = crumbs.length
-    ? h("nav", { class: "crumbs", "aria-label": "Where you are" }, crumbs.map(([text, address]) => [h("a", { href: address }, text), h("span", { "aria-hidden": "true" }, "›")]))
+    ? h(
+        "nav",
+        { class: "crumbs", "aria-label": "Where you are" },
+        crumbs.map(([text, address]) => [
+          h("a", { href: address }, text),
+          h("span", { "aria-hidden": "true" }, "›"),
+        ]),
+      )
     : null;
-  return h("div", { class: "heading" }, trail, h("div", { class: "line" }, h("h1", { tabindex: -1 }, title), buttons(actions)), below);
+  return h(
+    "div",
+    { class: "heading" },
+    trail,
+    h("div", { class: "line" }, h("h1", { tabindex: -1 }, title), buttons(actions)),
+    below,
+  );
 }
 
 /**
@@ -22,7 +35,12 @@ export function heading(title, { crumbs = [], actions = [], below } = {}) {
  * @param {any[]} [actions]
  */
 export function section(title, content, actions = []) {
-  return h("section", { key: `section-${title}`, "aria-label": title }, h("div", { class: "line" }, h("h2", null, title), buttons(actions)), content);
+  return h(
+    "section",
+    { key: `section-${title}`, "aria-label": title },
+    h("div", { class: "line" }, h("h2", null, title), buttons(actions)),
+    content,
+  );
 }
 
 /**
@@ -31,7 +49,11 @@ export function section(title, content, actions = []) {
  */
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined);
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))),
+  );
 }
 
 /**
@@ -42,7 +64,11 @@ export function facts(pairs) {
  *   label alone does not tell
  */
 export function button(label, act, { kind = "", title } = {}) {
-  return h("button", { type: "button", class: kind, "aria-label": title, title, on: { click: act } }, label);
+  return h(
+    "button",
+    { type: "button", class: kind, "aria-label": title, title, on: { click: act } },
+    label,
+  );
 }
 
 /**

@@ -34,7 +34,11 @@ export function table(columns, rows, { caption, rowKey, sorting, onSort }) {
       "tr",
       { key: rowKey(row) },
       columns.map((column) =>
-        h("td", { "data-label": column.label, class: classOf(column) }, h("div", null, column.cell(row))),
+        h(
+          "td",
+          { "data-label": column.label, class: classOf(column) },
+          h("div", null, column.cell(row)),
+        ),
       ),
     ),
   );
@@ -74,7 +78,12 @@ export function localTable(id, columns, rows, { caption, rowKey, empty, redraw, 
     { class: "tablebox" },
     rows.length > 5 && filterBox(caption, state.filter, (filter) => change({ filter, page: 1 })),
     sorted.length
-      ? table(columns, shown, { caption, rowKey, sorting: state.sorting, onSort: (sorting) => change({ sorting }) })
+      ? table(columns, shown, {
+          caption,
+          rowKey,
+          sorting: state.sorting,
+          onSort: (sorting) => change({ sorting }),
+        })
       : h("p", { class: "quiet" }, `Nothing here matches “${state.filter}”.`),
     pager({ page, perPage: LOCAL_PAGE, total: sorted.length, onPage: (page) => change({ page }) }),
   );
@@ -107,7 +116,11 @@ export function pager({ page, perPage, total, onPage }) {
  * @param {(page: number) => void} onPage
  */
 function pageButton(label, page, possible, onPage) {
-  return h("button", { type: "button", disabled: !possible, on: { click: () => onPage(page) } }, label);
+  return h(
+    "button",
+    { type: "button", disabled: !possible, on: { click: () => onPage(page) } },
+    label,
+  );
 }
 
 /**
@@ -133,7 +146,8 @@ function filterBox(caption, value, onInput) {
  */
 function header(column, sorting, onSort) {
   const attributes = { scope: "col", class: classOf(column) };
-  if (!column.sort || !onSort) return h("th", attributes, column.label || h("span", { class: "unseen" }, "Actions"));
+  if (!column.sort || !onSort)
+    return h("th", attributes, column.label || h("span", { class: "unseen" }, "Actions"));
   const isSorted = sorting?.by === column.key;
   const order = isSorted && sorting.order === "asc" ? "desc" : "asc";
   const arrow = isSorted ? (sorting.order === "asc" ? " ▲" : " ▼") : "";
@@ -165,7 +179,10 @@ function ordered(rows, column, order) {
   const sign = order === "asc" ? 1 : -1;
   return [...rows].sort((one, other) => {
     const [a, b] = [value(one), value(other)];
-    const difference = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+    const difference =
+      typeof a === "number" && typeof b === "number"
+        ? a - b
+        : String(a).localeCompare(String(b), "en", { numeric: true });
     return sign * difference;
   });
 }

@@ -16,7 +16,9 @@ const BUSY = ["update_granted", "downloading", "downloaded", "installed"];
  * @returns {{tone: string, text: string, findings: Finding[]}}
  */
 export function verdict(apps, locks) {
-  const groups = apps.flatMap((app) => (app.groups ?? []).map((/** @type {any} */ group) => ({ app, group })));
+  const groups = apps.flatMap((app) =>
+    (app.groups ?? []).map((/** @type {any} */ group) => ({ app, group })),
+  );
   const findings = [
     ...groups.flatMap(({ app, group }) => failed(app, group)),
     ...groups.flatMap(({ app, group }) => paused(app, group)),
@@ -41,7 +43,8 @@ function sentence(findings, seen, total) {
   if (bad.length) return { tone: "bad", text: `Needs attention: ${bad[0].text}${more}.` };
   if (wait.length) return { tone: "wait", text: `Held back: ${wait[0].text}${more}.` };
   const moving = findings.filter((one) => one.tone === "busy1").length;
-  if (moving) return { tone: "busy1", text: `Healthy: ${seen}, ${plural(moving, "rollout")} under way.` };
+  if (moving)
+    return { tone: "busy1", text: `Healthy: ${seen}, ${plural(moving, "rollout")} under way.` };
   if (!total) return { tone: "idle", text: "No instance has asked for updates in the last day." };
   return { tone: "good", text: `Healthy: ${seen}, no update under way.` };
 }
@@ -66,7 +69,14 @@ function failed(app, group) {
 function paused(app, group) {
   if (group.policy_updates_enabled) return [];
   const why = group.pause_reason ? ` (${group.pause_reason})` : "";
-  return [{ tone: "wait", text: `updates of ${app.name} / ${group.name} are paused${why}`, app: app.id, group: group.id }];
+  return [
+    {
+      tone: "wait",
+      text: `updates of ${app.name} / ${group.name} are paused${why}`,
+      app: app.id,
+      group: group.id,
+    },
+  ];
 }
 
 /**
@@ -88,9 +98,20 @@ function rolling(app, group) {
  * @returns {Finding[]}
  */
 function full(lock) {
-  if (lock.semaphore === null || lock.semaphore > 0 || !lock.holders?.some((/** @type {any} */ one) => isOld(one))) return [];
+  if (
+    lock.semaphore === null ||
+    lock.semaphore > 0 ||
+    !lock.holders?.some((/** @type {any} */ one) => isOld(one))
+  )
+    return [];
   const name = lock.group ? `reboot lock of group ${lock.group}` : "reboot lock";
-  return [{ tone: "wait", text: `the ${name} is taken for over an hour, nobody else may reboot`, place: "locks" }];
+  return [
+    {
+      tone: "wait",
+      text: `the ${name} is taken for over an hour, nobody else may reboot`,
+      place: "locks",
+    },
+  ];
 }
 
 /** @param {any} holder */

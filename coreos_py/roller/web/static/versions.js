@@ -32,7 +32,9 @@ export function standing(version, offered, known = []) {
   const order = compare(version, offered);
   if (order === 0) return { tone: "good", text: "current" };
   if (order > 0) return { tone: "busy1", text: "newer than the channel" };
-  const between = new Set(known.filter((one) => compare(one, version) > 0 && compare(one, offered) < 0));
+  const between = new Set(
+    known.filter((one) => compare(one, version) > 0 && compare(one, offered) < 0),
+  );
   return between.size === 0
     ? { tone: "wait", text: "one version behind" }
     : { tone: "bad", text: `${between.size + 1} versions behind` };

@@ -12,10 +12,34 @@
  */
 export const STATUSES = {
   4: { name: "Complete", label: "Update completed", tone: "good", sign: "✓", field: "complete" },
-  2: { name: "Granted", label: "Updating: granted", tone: "busy1", sign: "◔", field: "update_granted" },
-  7: { name: "Downloading", label: "Updating: downloading", tone: "busy2", sign: "↓", field: "downloading" },
-  6: { name: "Downloaded", label: "Updating: downloaded", tone: "busy3", sign: "◑", field: "downloaded" },
-  5: { name: "Installed", label: "Updating: installed", tone: "busy4", sign: "◕", field: "installed" },
+  2: {
+    name: "Granted",
+    label: "Updating: granted",
+    tone: "busy1",
+    sign: "◔",
+    field: "update_granted",
+  },
+  7: {
+    name: "Downloading",
+    label: "Updating: downloading",
+    tone: "busy2",
+    sign: "↓",
+    field: "downloading",
+  },
+  6: {
+    name: "Downloaded",
+    label: "Updating: downloaded",
+    tone: "busy3",
+    sign: "◑",
+    field: "downloaded",
+  },
+  5: {
+    name: "Installed",
+    label: "Updating: installed",
+    tone: "busy4",
+    sign: "◕",
+    field: "installed",
+  },
   8: { name: "On hold", label: "Waiting…", tone: "wait", sign: "‖", field: "onhold" },
   3: { name: "Error", label: "Error updating", tone: "bad", sign: "✕", field: "error" },
   1: { name: "Undefined", label: "Undefined", tone: "idle", sign: "○", field: "undefined" },
@@ -28,7 +52,9 @@ export const STATUS_ORDER = [4, 5, 6, 7, 2, 8, 3, 1];
  * @param {number | null | undefined} number
  */
 export function statusOf(number) {
-  return STATUSES[number ?? 1] ?? { ...STATUSES[1], name: `State ${number}`, label: `State ${number}` };
+  return (
+    STATUSES[number ?? 1] ?? { ...STATUSES[1], name: `State ${number}`, label: `State ${number}` }
+  );
 }
 
 /** @type {Record<number, {name: string, tone: string, sign: string}>} */
@@ -54,7 +80,8 @@ const ACTIVITY = {
   5: (entry) => `Instance ${entry.instance_id ?? "?"} failed to update to ${entry.version}`,
   7: (entry) => `Updates paused in ${group(entry)}`,
   8: (entry) => `Updates resumed in ${group(entry)}`,
-  6: (entry) => `Channel ${entry.channel_name ?? "?"} now points to ${entry.version || "no package"}`,
+  6: (entry) =>
+    `Channel ${entry.channel_name ?? "?"} now points to ${entry.version || "no package"}`,
 };
 
 /**
@@ -64,7 +91,9 @@ const ACTIVITY = {
  */
 export function activityText(entry) {
   const say = ACTIVITY[entry.class];
-  return say ? say(entry) : `Event of class ${entry.class}${entry.version ? ` (${entry.version})` : ""}`;
+  return say
+    ? say(entry)
+    : `Event of class ${entry.class}${entry.version ? ` (${entry.version})` : ""}`;
 }
 
 /** Omaha's event types, as far as clients send them. */

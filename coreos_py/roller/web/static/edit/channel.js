@@ -13,13 +13,21 @@ const COLOURS = ["#1f77b4", "#2ca02c", "#fc7f33", "#9467bd", "#d62728", "#17becf
  */
 export function editChannel(app, channel) {
   const used = (app.channels ?? []).length;
-  const packages = (app.packages ?? []).map((/** @type {any} */ one) => ({ value: one.id, label: one.version }));
+  const packages = (app.packages ?? []).map((/** @type {any} */ one) => ({
+    value: one.id,
+    label: one.version,
+  }));
   return formDialog({
     title: channel ? `Edit channel ${channel.name}` : "New channel",
     label: channel ? "Save" : "Create",
     fields: [
       { name: "name", label: "Name", value: channel?.name, required: true },
-      { name: "color", label: "Colour", type: "color", value: channel?.color ?? COLOURS[used % COLOURS.length] },
+      {
+        name: "color",
+        label: "Colour",
+        type: "color",
+        value: channel?.color ?? COLOURS[used % COLOURS.length],
+      },
       {
         name: "package_id",
         label: "Package",
@@ -31,7 +39,9 @@ export function editChannel(app, channel) {
     ],
     act: (values) => {
       const body = { ...values, package_id: values.package_id || null };
-      return channel ? send("PUT", path`apps/${app.id}/channels/${channel.id}`, body) : send("POST", path`apps/${app.id}/channels`, body);
+      return channel
+        ? send("PUT", path`apps/${app.id}/channels/${channel.id}`, body)
+        : send("POST", path`apps/${app.id}/channels`, body);
     },
   });
 }
@@ -43,7 +53,11 @@ export function editChannel(app, channel) {
 export function deleteChannel(app, channel) {
   return confirmDialog({
     title: `Delete channel ${channel.name}?`,
-    text: h("p", null, "Groups on this channel stay, but are offered nothing until they get another one."),
+    text: h(
+      "p",
+      null,
+      "Groups on this channel stay, but are offered nothing until they get another one.",
+    ),
     label: "Delete channel",
     act: () => send("DELETE", path`apps/${app.id}/channels/${channel.id}`),
   });

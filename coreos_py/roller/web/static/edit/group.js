@@ -34,7 +34,9 @@ export function editGroup(app, group, zones) {
         channel_id: values.channel_id || null,
         policy_timezone: values.policy_timezone || null,
       };
-      return group ? send("PUT", path`apps/${app.id}/groups/${group.id}`, body) : send("POST", path`apps/${app.id}/groups`, body);
+      return group
+        ? send("PUT", path`apps/${app.id}/groups/${group.id}`, body)
+        : send("POST", path`apps/${app.id}/groups`, body);
     },
   });
 }
@@ -47,11 +49,18 @@ export function editGroup(app, group, zones) {
 export function pauseGroup(app, group) {
   return formDialog({
     title: `Pause updates of ${group.name}?`,
-    intro: h("p", null, "Nobody is granted an update until somebody resumes. Machines that are updating already finish it."),
+    intro: h(
+      "p",
+      null,
+      "Nobody is granted an update until somebody resumes. Machines that are updating already finish it.",
+    ),
     label: "Pause updates",
     danger: true,
-    fields: [{ name: "reason", label: "Reason", hint: "Shown to everybody who looks at this group." }],
-    act: ({ reason }) => send("POST", path`apps/${app.id}/groups/${group.id}/pause`, reason ? { reason } : {}),
+    fields: [
+      { name: "reason", label: "Reason", hint: "Shown to everybody who looks at this group." },
+    ],
+    act: ({ reason }) =>
+      send("POST", path`apps/${app.id}/groups/${group.id}/pause`, reason ? { reason } : {}),
   });
 }
 
@@ -64,7 +73,10 @@ export function resumeGroup(app, group) {
   const why = group.pause_reason;
   return confirmDialog({
     title: `Resume updates of ${group.name}?`,
-    text: [why && h("p", null, "They are paused: ", h("b", null, why), "."), h("p", null, "Machines that ask are granted updates again, as the policy allows.")],
+    text: [
+      why && h("p", null, "They are paused: ", h("b", null, why), "."),
+      h("p", null, "Machines that ask are granted updates again, as the policy allows."),
+    ],
     label: "Resume updates",
     act: () => send("POST", path`apps/${app.id}/groups/${group.id}/resume`),
   });
@@ -78,7 +90,11 @@ export function deleteGroup(app, group) {
   const total = group.instances_stats?.total ?? 0;
   return confirmDialog({
     title: `Delete group ${group.name}?`,
-    text: h("p", null, `Its ${plural(total, "instance")} then belong to no group, and are refused updates until they are configured for another one.`),
+    text: h(
+      "p",
+      null,
+      `Its ${plural(total, "instance")} then belong to no group, and are refused updates until they are configured for another one.`,
+    ),
     label: "Delete group",
     act: () => send("DELETE", path`apps/${app.id}/groups/${group.id}`),
   });
@@ -90,12 +106,26 @@ export function deleteGroup(app, group) {
  * @returns {import("../forms.js").Field[]}
  */
 function identity(app, value) {
-  const channels = (app.channels ?? []).map((/** @type {any} */ one) => ({ value: one.id, label: one.package ? `${one.name} (${one.package.version})` : one.name }));
+  const channels = (app.channels ?? []).map((/** @type {any} */ one) => ({
+    value: one.id,
+    label: one.package ? `${one.name} (${one.package.version})` : one.name,
+  }));
   return [
     { name: "name", label: "Name", value: value.name, required: true },
     { name: "description", label: "Description", value: value.description },
-    { name: "channel_id", label: "Channel", type: "select", value: value.channel_id, options: [{ value: "", label: "none" }, ...channels] },
-    { name: "track", label: "Track", value: value.track, hint: "What machines have as GROUP in update.conf; empty: the name in lower case." },
+    {
+      name: "channel_id",
+      label: "Channel",
+      type: "select",
+      value: value.channel_id,
+      options: [{ value: "", label: "none" }, ...channels],
+    },
+    {
+      name: "track",
+      label: "Track",
+      value: value.track,
+      hint: "What machines have as GROUP in update.conf; empty: the name in lower case.",
+    },
   ];
 }
 
@@ -106,14 +136,76 @@ function identity(app, value) {
  */
 function policy(value, zones) {
   return [
-    { name: "policy_updates_enabled", label: "Updates enabled", type: "checkbox", value: value.policy_updates_enabled },
-    { name: "policy_safe_mode", label: "Safe mode", type: "checkbox", value: value.policy_safe_mode, hint: "One machine first; if its update fails, the group pauses." },
-    { name: "policy_max_updates_per_period", label: "Max updates per period", type: "number", min: 1, required: true, value: value.policy_max_updates_per_period },
-    { name: "policy_period_interval", label: "Period", value: value.policy_period_interval, required: true, suggestions: INTERVALS, pattern: "[0-9]+ +[a-z]+", hint: "Such as “15 minutes”." },
-    { name: "policy_update_timeout", label: "Update timeout", value: value.policy_update_timeout, required: true, suggestions: INTERVALS, pattern: "[0-9]+ +[a-z]+", hint: "An update that takes longer counts as failed." },
-    { name: "policy_canaries", label: "Canaries", type: "number", min: 0, value: value.policy_canaries ?? 0, hint: "So many machines must run the new version before anybody else gets it; 0: none." },
-    { name: "update_percent", label: "Share of instances (%)", type: "number", min: 0, max: 100, step: "any", value: value.update_percent ?? 100, hint: "At most this share of the group is updated." },
-    { name: "policy_office_hours", label: "Office hours only", type: "checkbox", value: value.policy_office_hours, hint: "Monday to Friday, 09:00 to 16:59 in the time zone." },
-    { name: "policy_timezone", label: "Time zone", value: value.policy_timezone, suggestions: zones, hint: "Needed for office hours, such as “Europe/Berlin”." },
+    {
+      name: "policy_updates_enabled",
+      label: "Updates enabled",
+      type: "checkbox",
+      value: value.policy_updates_enabled,
+    },
+    {
+      name: "policy_safe_mode",
+      label: "Safe mode",
+      type: "checkbox",
+      value: value.policy_safe_mode,
+      hint: "One machine first; if its update fails, the group pauses.",
+    },
+    {
+      name: "policy_max_updates_per_period",
+      label: "Max updates per period",
+      type: "number",
+      min: 1,
+      required: true,
+      value: value.policy_max_updates_per_period,
+    },
+    {
+      name: "policy_period_interval",
+      label: "Period",
+      value: value.policy_period_interval,
+      required: true,
+      suggestions: INTERVALS,
+      pattern: "[0-9]+ +[a-z]+",
+      hint: "Such as “15 minutes”.",
+    },
+    {
+      name: "policy_update_timeout",
+      label: "Update timeout",
+      value: value.policy_update_timeout,
+      required: true,
+      suggestions: INTERVALS,
+      pattern: "[0-9]+ +[a-z]+",
+      hint: "An update that takes longer counts as failed.",
+    },
+    {
+      name: "policy_canaries",
+      label: "Canaries",
+      type: "number",
+      min: 0,
+      value: value.policy_canaries ?? 0,
+      hint: "So many machines must run the new version before anybody else gets it; 0: none.",
+    },
+    {
+      name: "update_percent",
+      label: "Share of instances (%)",
+      type: "number",
+      min: 0,
+      max: 100,
+      step: "any",
+      value: value.update_percent ?? 100,
+      hint: "At most this share of the group is updated.",
+    },
+    {
+      name: "policy_office_hours",
+      label: "Office hours only",
+      type: "checkbox",
+      value: value.policy_office_hours,
+      hint: "Monday to Friday, 09:00 to 16:59 in the time zone.",
+    },
+    {
+      name: "policy_timezone",
+      label: "Time zone",
+      value: value.policy_timezone,
+      suggestions: zones,
+      hint: "Needed for office hours, such as “Europe/Berlin”.",
+    },
   ];
 }

@@ -19,7 +19,9 @@ const PASSWORD_MIN = 8;
 export const account = {
   title: () => "Account",
   twin: ({ canWrite }) => (canWrite ? "tokens" : "config"),
-  load: async ({ canWrite }, signal) => ({ tokens: canWrite ? (await list("tokens", signal)).rows : null }),
+  load: async ({ canWrite }, signal) => ({
+    tokens: canWrite ? (await list("tokens", signal)).rows : null,
+  }),
   draw: (data, context) => {
     const { config } = context;
     return [
@@ -29,15 +31,34 @@ export const account = {
         ["Role", ROLES[config.role] ?? config.role],
         ["Server", `${config.title} ${config.version ?? ""}`],
       ]),
-      config.user && section("Password", h("p", null, button("Change password", () => changePassword()))),
-      data.tokens && section("Tokens", tokens(data.tokens, context), [button("New token", () => newToken(context), { kind: "primary" })]),
+      config.user &&
+        section(
+          "Password",
+          h(
+            "p",
+            null,
+            button("Change password", () => changePassword()),
+          ),
+        ),
+      data.tokens &&
+        section("Tokens", tokens(data.tokens, context), [
+          button("New token", () => newToken(context), { kind: "primary" }),
+        ]),
     ];
   },
 };
 
 /** @param {Context} context */
 async function signOut(context) {
-  await send("DELETE", SESSION);
+  try {
+    await send("DELETE", SESSION);
+  } catch (error) {
+    showDialog({
+      title: "Not signed out",
+      content: h("p", null, /** @type {Error} */ (error).message),
+    });
+    return;
+  }
   location.hash = "#/";
   await context.restart();
 }
@@ -47,8 +68,21 @@ function changePassword() {
     title: "Change password",
     label: "Change password",
     fields: [
-      { name: "password", label: "New password", type: "password", required: true, autocomplete: "new-password", hint: `At least ${PASSWORD_MIN} characters.` },
-      { name: "again", label: "Once more", type: "password", required: true, autocomplete: "new-password" },
+      {
+        name: "password",
+        label: "New password",
+        type: "password",
+        required: true,
+        autocomplete: "new-password",
+        hint: `At least ${PASSWORD_MIN} characters.`,
+      },
+      {
+        name: "again",
+        label: "Once more",
+        type: "password",
+        required: true,
+        autocomplete: "new-password",
+      },
     ],
     act: async ({ password, again }) => {
       if (password !== again) throw new Error("the two are not the same");
@@ -65,10 +99,34 @@ function tokens(all, context) {
   /** @type {import("../table.js").Column[]} */
   const columns = [
     { key: "name", label: "Name", sort: (one) => one.name, cell: (one) => one.name },
-    { key: "role", label: "Role", sort: (one) => one.role, cell: (one) => ROLES[one.role] ?? one.role },
-    { key: "created", label: "Created", sort: (one) => one.created_ts, cell: (one) => moment(one.created_ts) },
-    { key: "used", label: "Last used", sort: (one) => one.last_used_ts ?? "", cell: (one) => since(one.last_used_ts) },
-    { key: "actions", label: "", actions: true, cell: (one) => button("Revoke", () => revoke(one, context), { kind: "small", title: `Revoke token ${one.name}` }) },
+    {
+      key: "role",
+      label: "Role",
+      sort: (one) => one.role,
+      cell: (one) => ROLES[one.role] ?? one.role,
+    },
+    {
+      key: "created",
+      label: "Created",
+      sort: (one) => one.created_ts,
+      cell: (one) => moment(one.created_ts),
+    },
+    {
+      key: "used",
+      label: "Last used",
+      sort: (one) => one.last_used_ts ?? "",
+      cell: (one) => since(one.last_used_ts),
+    },
+    {
+      key: "actions",
+      label: "",
+      actions: true,
+      cell: (one) =>
+        button("Revoke", () => revoke(one, context), {
+          kind: "small",
+          title: `Revoke token ${one.name}`,
+        }),
+    },
   ];
   return localTable("tokens", columns, all, {
     caption: "tokens",
@@ -94,10 +152,15 @@ async function newToken(context) {
   if (!made) return;
   await context.reload();
   // Browsers have no clipboard for pages that come over plain http from elsewhere.
-  const copy = navigator.clipboard ? button("Copy", () => navigator.clipboard.writeText(made.token)) : null;
+  const copy = navigator.clipboard
+    ? button("Copy", () => navigator.clipboard.writeText(made.token))
+    : null;
   showDialog({
     title: "The new token",
-    content: [h("p", null, "Copy it now, it cannot be shown again:"), h("p", null, h("code", { class: "wrap secret" }, made.token), " ", copy)],
+    content: [
+      h("p", null, "Copy it now, it cannot be shown again:"),
+      h("p", null, h("code", { class: "wrap secret" }, made.token), " ", copy),
+    ],
   });
 }
 

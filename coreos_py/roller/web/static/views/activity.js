@@ -4,6 +4,7 @@
 import { list, query } from "../api.js";
 import { severityBadge } from "../badge.js";
 import { h } from "../dom.js";
+import { filterForm, input, select } from "../filters.js";
 import { clockOf, dayOf } from "../format.js";
 import { allNames } from "../outline.js";
 import { heading } from "../parts.js";
@@ -12,7 +13,13 @@ import { pager } from "../table.js";
 import { SEVERITIES, activityText } from "../words.js";
 
 const PER_PAGE = 100;
-const RANGES = { "": "Last 3 days", 1: "Last day", 7: "Last 7 days", 30: "Last 30 days", 365: "Last year" };
+const RANGES = {
+  "": "Last 3 days",
+  1: "Last day",
+  7: "Last 7 days",
+  30: "Last 30 days",
+  365: "Last year",
+};
 const DAY_MS = 86_400_000;
 
 /** @type {import("../page.js").View} */
@@ -23,12 +30,18 @@ export const activity = {
     const [entries, apps] = await Promise.all([list(where(asked), signal), allNames(signal)]);
     return { ...entries, apps };
   },
-  news: (data, before) => (data.total > before.total && data.rows[0] ? activityText(data.rows[0]) : ""),
+  news: (data, before) =>
+    data.total > before.total && data.rows[0] ? activityText(data.rows[0]) : "",
   draw: (data, context) => [
     heading("Activity"),
     filters(data.apps, context),
     activityList(data.rows, "Nothing has happened that matches these filters."),
-    pager({ page: Number(context.query.page ?? 1), perPage: PER_PAGE, total: data.total, onPage: (page) => context.set({ page }) }),
+    pager({
+      page: Number(context.query.page ?? 1),
+      perPage: PER_PAGE,
+      total: data.total,
+      onPage: (page) => context.set({ page }),
+    }),
   ],
 };
 
@@ -45,12 +58,22 @@ export function activityList(entries, empty) {
     const day = dayOf(entry.created_ts);
     days.set(day, [...(days.get(day) ?? []), entry]);
   }
-  return h("div", { class: "timeline" }, [...days].map(([day, own]) => h("div", { key: day }, h("h3", null, day), h("ol", null, own.map(line)))));
+  return h(
+    "div",
+    { class: "timeline" },
+    [...days].map(([day, own]) =>
+      h("div", { key: day }, h("h3", null, day), h("ol", null, own.map(line))),
+    ),
+  );
 }
 
 /** @param {any} entry */
 function line(entry) {
-  const time = h("time", { datetime: entry.created_ts, title: entry.created_ts }, clockOf(entry.created_ts));
+  const time = h(
+    "time",
+    { datetime: entry.created_ts, title: entry.created_ts },
+    clockOf(entry.created_ts),
+  );
   const text = activityText(entry);
   const where = [entry.application_name, entry.group_name].filter(Boolean).join(" / ");
   const place = text.includes(where) ? "" : where;
@@ -59,7 +82,13 @@ function line(entry) {
     null,
     time,
     severityBadge(entry.severity),
-    h("span", { class: "what" }, subject(entry, text), place && h("span", { class: "quiet" }, ` · ${place}`), entry.note && h("small", null, entry.note)),
+    h(
+      "span",
+      { class: "what" },
+      subject(entry, text),
+      place && h("span", { class: "quiet" }, ` · ${place}`),
+      entry.note && h("small", null, entry.note),
+    ),
   );
 }
 
@@ -71,7 +100,11 @@ function line(entry) {
 function subject({ application_id: app, group_id: group, instance_id: instance }, text) {
   if (!app) return text;
   const params = { app, group, instance };
-  return h("a", { class: "plainlink", href: href(group ? (instance ? "instance" : "group") : "app", params) }, text);
+  return h(
+    "a",
+    { class: "plainlink", href: href(group ? (instance ? "instance" : "group") : "app", params) },
+    text,
+  );
 }
 
 /**
@@ -81,7 +114,9 @@ function subject({ application_id: app, group_id: group, instance_id: instance }
 function where(asked) {
   const days = Number(asked.days);
   // Whole hours, so that the path stays the same from one load to the next.
-  const start = days ? new Date(Math.floor((Date.now() - days * DAY_MS) / 3_600_000) * 3_600_000).toISOString() : "";
+  const start = days
+    ? new Date(Math.floor((Date.now() - days * DAY_MS) / 3_600_000) * 3_600_000).toISOString()
+    : "";
   const { app, group, severity, instance, version, page } = asked;
   return `activity${query({ app, group, severity, instance, version, start, page, perpage: PER_PAGE })}`;
 }
@@ -92,48 +127,36 @@ function where(asked) {
  */
 function filters(apps, context) {
   const { query: asked, set } = context;
-  const groups = apps.filter((app) => !asked.app || app.id === asked.app).flatMap((app) =>
-    app.groups.map((/** @type {any} */ group) => [group.id, asked.app ? group.name : `${app.name} / ${group.name}`]),
-  );
-  return h(
-    "form",
-    { class: "filters", role: "search", "aria-label": "Filter activity", on: { submit: (event) => event.preventDefault() } },
-    select("Application", asked.app, [["", "All"], ...apps.map((app) => [app.id, app.name])], (app) => set({ app, group: null, page: null })),
+  const groups = apps
+    .filter((app) => !asked.app || app.id === asked.app)
+    .flatMap((app) =>
+      app.groups.map((/** @type {any} */ group) => [
+        group.id,
+        asked.app ? group.name : `${app.name} / ${group.name}`,
+      ]),
+    );
+  return filterForm(
+    "Filter activity",
+    select(
+      "Application",
+      asked.app,
+      [["", "All"], ...apps.map((app) => [app.id, app.name])],
+      (app) => set({ app, group: null, page: null }),
+    ),
     select("Group", asked.group, [["", "All"], ...groups], (group) => set({ group, page: null })),
-    select("Severity", asked.severity, [["", "All"], ...Object.entries(SEVERITIES).map(([number, one]) => [number, one.name])], (severity) => set({ severity, page: null })),
+    select(
+      "Severity",
+      asked.severity,
+      [["", "All"], ...Object.entries(SEVERITIES).map(([number, one]) => [number, one.name])],
+      (severity) => set({ severity, page: null }),
+    ),
     input("Instance", asked.instance, (instance) => set({ instance, page: null })),
     input("Version", asked.version, (version) => set({ version, page: null })),
-    select("Time", asked.days, Object.entries(RANGES).sort(([one], [other]) => Number(one) - Number(other)), (days) => set({ days, page: null })),
+    select(
+      "Time",
+      asked.days,
+      Object.entries(RANGES).sort(([one], [other]) => Number(one) - Number(other)),
+      (days) => set({ days, page: null }),
+    ),
   );
-}
-
-/**
- * A labelled choice of a filter.
- * @param {string} label
- * @param {string | undefined} value
- * @param {any[][]} options value and text
- * @param {(value: string) => void} onChange
- */
-export function select(label, value, options, onChange) {
-  const id = idOf(label);
-  const entries = options.map(([key, text]) => h("option", { value: key, selected: key === (value ?? "") }, text));
-  const on = { change: (/** @type {any} */ event) => onChange(event.currentTarget.value) };
-  return h("div", null, h("label", { for: id }, label), h("select", { id, on }, entries));
-}
-
-/**
- * A labelled text of a filter; it counts once it is entered.
- * @param {string} label
- * @param {string | undefined} value
- * @param {(value: string) => void} onChange
- */
-export function input(label, value, onChange) {
-  const on = { change: (/** @type {any} */ event) => onChange(event.currentTarget.value.trim()) };
-  const id = idOf(label);
-  return h("div", null, h("label", { for: id }, label), h("input", { id, type: "search", value: value ?? "", on }));
-}
-
-/** @param {string} label */
-function idOf(label) {
-  return `filter-${label.toLowerCase().replace(/\W+/g, "-")}`;
 }

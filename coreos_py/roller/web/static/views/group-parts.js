@@ -42,11 +42,16 @@ export function versionParts(breakdown, offered, known) {
  * @returns {string[]}
  */
 export function policyWords(group) {
-  const words = [`Max ${count(group.policy_max_updates_per_period)} updates per ${group.policy_period_interval}`, `updates time out after ${group.policy_update_timeout}`];
+  const words = [
+    `Max ${count(group.policy_max_updates_per_period)} updates per ${group.policy_period_interval}`,
+    `updates time out after ${group.policy_update_timeout}`,
+  ];
   if (group.policy_safe_mode) words.push("safe mode");
-  if (group.policy_office_hours) words.push(`office hours only (${group.policy_timezone || "no time zone"})`);
+  if (group.policy_office_hours)
+    words.push(`office hours only (${group.policy_timezone || "no time zone"})`);
   if (group.policy_canaries) words.push(`${group.policy_canaries} canaries first`);
-  if ((group.update_percent ?? 100) < 100) words.push(`at most ${group.update_percent} % of instances`);
+  if ((group.update_percent ?? 100) < 100)
+    words.push(`at most ${group.update_percent} % of instances`);
   return words;
 }
 

@@ -10,6 +10,7 @@ import { count, plural } from "../format.js";
 import { outlineOf } from "../outline.js";
 import { button, facts, heading, notice, section } from "../parts.js";
 import { href } from "../router.js";
+import { after } from "../row-actions.js";
 import { statusOf } from "../words.js";
 import { activityList } from "./activity.js";
 import { statusParts, versionParts } from "./group-parts.js";
@@ -28,14 +29,19 @@ export const group = {
   twin: ({ params }) => path`apps/${params.app}/groups/${params.group}`,
   load: async ({ params, query: asked }, signal) => {
     const at = path`apps/${params.app}/groups/${params.group}`;
-    const [outline, own, progress, history, activity] = await Promise.all([
+    const [outline, own, channels, progress, history, activity] = await Promise.all([
       outlineOf(params.app, signal),
       get(at, signal),
+      list(path`apps/${params.app}/channels`, signal),
       find(`${at}/rollout`, signal),
       loadHistory(at, asked.range, signal),
-      list("activity" + query({ app: params.app, group: params.group, perpage: LAST_EVENTS }), signal),
+      list(
+        "activity" + query({ app: params.app, group: params.group, perpage: LAST_EVENTS }),
+        signal,
+      ),
     ]);
-    return { outline, group: own, progress, history, activity: activity.rows };
+    const app = { ...outline, channels: channels.rows };
+    return { outline, app, group: own, progress, history, activity: activity.rows };
   },
   news: (data, before) => {
     if (data.group.policy_updates_enabled !== before.group.policy_updates_enabled) {
@@ -49,12 +55,30 @@ export const group = {
     paused(data, context),
     section("Rollout", rollout(data.progress, href("instances", context.params, { status: 3 }))),
     section("Policy", policy(data.group)),
-    section("Versions", bar("Versions", versionParts(data.group.version_breakdown, data.group.channel?.package?.version, data.outline.versions))),
+    section(
+      "Versions",
+      bar(
+        "Versions",
+        versionParts(
+          data.group.version_breakdown,
+          data.group.channel?.package?.version,
+          data.outline.versions,
+        ),
+      ),
+    ),
     section("States", states(data)),
     drawHistory(data.history, data.outline.versions, context),
-    section("Last events", activityList(data.activity, "Nothing has happened here in the last days."), [
-      h("a", { href: href("activity", {}, { app: data.outline.id, group: data.group.id }) }, "All activity of this group"),
-    ]),
+    section(
+      "Last events",
+      activityList(data.activity, "Nothing has happened here in the last days."),
+      [
+        h(
+          "a",
+          { href: href("activity", {}, { app: data.outline.id, group: data.group.id }) },
+          "All activity of this group",
+        ),
+      ],
+    ),
   ],
 };
 
@@ -62,27 +86,43 @@ export const group = {
  * @param {any} data
  * @param {Context} context
  */
-function top({ outline, group: own }, context) {
+function top({ outline, app, group: own }, context) {
   const enabled = own.policy_updates_enabled;
   const instances = href("instances", { app: outline.id, group: own.id });
-  /** @param {Promise<any>} act */
-  const after = async (act) => {
-    if (await act) await context.reload();
-  };
-  const edit = async () => {
-    const app = await get(path`apps/${outline.id}`);
-    await after(editGroup(app, own, context.config.timezones ?? []));
-  };
   const toggle = enabled
-    ? button("Pause updates", () => after(pauseGroup(outline, own)))
-    : button("Resume updates", () => after(resumeGroup(outline, own)), { kind: "primary" });
+    ? button("Pause updates", () => after(pauseGroup(outline, own), context))
+    : button("Resume updates", () => after(resumeGroup(outline, own), context), {
+        kind: "primary",
+      });
   return heading(own.name, {
-    crumbs: [["Applications", href("apps")], [outline.name, href("app", { app: outline.id })]],
-    actions: [
-      h("a", { class: "button", href: instances }, `Instances (${count(own.instances_stats?.total)})`),
-      ...(context.canWrite ? [toggle, button("Edit", edit), button("Delete", () => remove(outline, own), { kind: "danger" })] : []),
+    crumbs: [
+      ["Applications", href("apps")],
+      [outline.name, href("app", { app: outline.id })],
     ],
-    below: h("p", { class: "quiet" }, own.description ? `${own.description} · ` : "", "ID ", h("code", null, own.id), own.track ? [" · track ", h("code", null, own.track)] : ""),
+    actions: [
+      h(
+        "a",
+        { class: "button", href: instances },
+        `Instances (${count(own.instances_stats?.total)})`,
+      ),
+      ...(context.canWrite
+        ? [
+            toggle,
+            button("Edit", () =>
+              after(editGroup(app, own, context.config.timezones ?? []), context),
+            ),
+            button("Delete", () => remove(outline, own), { kind: "danger" }),
+          ]
+        : []),
+    ],
+    below: h(
+      "p",
+      { class: "quiet" },
+      own.description ? `${own.description} · ` : "",
+      "ID ",
+      h("code", null, own.id),
+      own.track ? [" · track ", h("code", null, own.track)] : "",
+    ),
   });
 }
 
@@ -112,7 +152,10 @@ function policy(own) {
     ["Channel", channelLabel(own.channel)],
     ["Offers", offers ?? h("span", { class: "quiet" }, "nothing")],
     ["Updates", own.policy_updates_enabled ? "enabled" : "paused"],
-    ["Max updates", `${count(own.policy_max_updates_per_period)} per ${own.policy_period_interval}`],
+    [
+      "Max updates",
+      `${count(own.policy_max_updates_per_period)} per ${own.policy_period_interval}`,
+    ],
     ["Update timeout", own.policy_update_timeout],
     ["Safe mode", onOff(own.policy_safe_mode)],
     ["Office hours only", own.policy_office_hours ? `on, ${own.policy_timezone}` : "off"],
@@ -129,7 +172,10 @@ function onOff(value) {
 
 /** @param {any} data */
 function states({ outline, group: own }) {
-  const parts = statusParts(own.instances_stats).map((part) => ({ ...part, label: statusLink(outline.id, own.id, part.text) }));
+  const parts = statusParts(own.instances_stats).map((part) => ({
+    ...part,
+    label: statusLink(outline.id, own.id, part.text),
+  }));
   return bar("States", parts);
 }
 
@@ -140,5 +186,9 @@ function states({ outline, group: own }) {
  */
 function statusLink(app, group, name) {
   const number = [1, 2, 3, 4, 5, 6, 7, 8].find((one) => statusOf(one).name === name);
-  return h("a", { href: href("instances", { app, group }, { status: number }), title: statusOf(number).label }, name);
+  return h(
+    "a",
+    { href: href("instances", { app, group }, { status: number }), title: statusOf(number).label },
+    name,
+  );
 }

@@ -23,7 +23,11 @@ export async function loadHistory(at, range, signal) {
     find(`${at}/version_timeline?duration=${duration}`, signal),
     find(`${at}/status_timeline?duration=${duration}`, signal),
   ]);
-  return { duration, versions: pointsOf(versions, (one) => one), statuses: pointsOf(statuses, overVersions) };
+  return {
+    duration,
+    versions: pointsOf(versions, (one) => one),
+    statuses: pointsOf(statuses, overVersions),
+  };
 }
 
 /**
@@ -32,14 +36,30 @@ export async function loadHistory(at, range, signal) {
  * @param {import("../page.js").Context} context
  */
 export function drawHistory(history, known, context) {
-  const names = [...new Set([...history.versions.flatMap((/** @type {any} */ point) => Object.keys(point.values))])].sort(compare);
+  const names = [
+    ...new Set([
+      ...history.versions.flatMap((/** @type {any} */ point) => Object.keys(point.values)),
+    ]),
+  ].sort(compare);
   // A version keeps its colour when others come and go.
   const rank = [...new Set([...known, ...names])].sort(compare);
-  const versions = names.map((name) => ({ key: name, label: name || "unknown", tone: PALETTE[rank.indexOf(name) % PALETTE.length] }));
-  const statuses = STATUS_ORDER.map((number) => ({ key: String(number), label: STATUSES[number].name, tone: STATUSES[number].tone }));
+  const versions = names.map((name) => ({
+    key: name,
+    label: name || "unknown",
+    tone: PALETTE[rank.indexOf(name) % PALETTE.length],
+  }));
+  const statuses = STATUS_ORDER.map((number) => ({
+    key: String(number),
+    label: STATUSES[number].name,
+    tone: STATUSES[number].tone,
+  }));
   return [
-    section("Versions over time", areas("Versions over time", versions, history.versions), [ranges(history.duration, context)]),
-    section("States over time", areas("States over time", statuses, history.statuses), [ranges(history.duration, context)]),
+    section("Versions over time", areas("Versions over time", versions, history.versions), [
+      ranges(history.duration, context),
+    ]),
+    section("States over time", areas("States over time", statuses, history.statuses), [
+      ranges(history.duration, context),
+    ]),
   ];
 }
 
@@ -49,7 +69,15 @@ export function drawHistory(history, known, context) {
  */
 function ranges(chosen, context) {
   const choices = Object.entries(RANGES).map(([key, label]) =>
-    h("button", { type: "button", "aria-pressed": String(key === chosen), on: { click: () => context.set({ range: key }) } }, label),
+    h(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(key === chosen),
+        on: { click: () => context.set({ range: key }) },
+      },
+      label,
+    ),
   );
   return h("div", { class: "choices", role: "group", "aria-label": "Range" }, choices);
 }

@@ -18,7 +18,8 @@ const RESULTS = { 0: ["bad", "✕", "Error"], 9: ["wait", "‖", "Deferred"] };
 /** @type {import("../page.js").View} */
 export const instance = {
   title: (data) => data.instance.alias || data.instance.id,
-  twin: ({ params }) => path`apps/${params.app}/groups/${params.group}/instances/${params.instance}`,
+  twin: ({ params }) =>
+    path`apps/${params.app}/groups/${params.group}/instances/${params.instance}`,
   load: async ({ params }, signal) => {
     const at = path`apps/${params.app}/groups/${params.group}`;
     const own = at + path`/instances/${params.instance}`;
@@ -60,7 +61,12 @@ function details({ outline, group, instance: one }) {
     ["IP", one.ip],
     ["State", statusBadge(own.status)],
     ["Version", versionBadge(own.version, group.channel?.package?.version, outline.versions)],
-    ["Last update", own.last_update_version ? `${own.last_update_version}${own.update_in_progress ? ", under way" : ""}` : "none"],
+    [
+      "Last update",
+      own.last_update_version
+        ? `${own.last_update_version}${own.update_in_progress ? ", under way" : ""}`
+        : "none",
+    ],
     ["Granted", moment(own.last_update_granted_ts)],
     ["If it asked now", one.outlook || null],
     ["Last check", since(own.last_check_for_updates)],
@@ -79,10 +85,17 @@ function history({ outline, group, history: rows }) {
   const columns = [
     { key: "time", label: "Time", cell: (row) => moment(row.created_ts) },
     { key: "state", label: "State", cell: (row) => statusBadge(row.status) },
-    { key: "version", label: "Version", cell: (row) => versionBadge(row.version, group.channel?.package?.version, outline.versions) },
+    {
+      key: "version",
+      label: "Version",
+      cell: (row) => versionBadge(row.version, group.channel?.package?.version, outline.versions),
+    },
     { key: "message", label: "Message", cell: (row) => statusOf(row.status).label },
   ];
-  return table(columns, rows, { caption: "State history", rowKey: (row) => `${row.created_ts} ${row.status}` });
+  return table(columns, rows, {
+    caption: "State history",
+    rowKey: (row) => `${row.created_ts} ${row.status}`,
+  });
 }
 
 /** @param {any[]} rows */
@@ -126,7 +139,9 @@ async function rename(one, context) {
   const done = await formDialog({
     title: "Rename instance",
     label: "Save",
-    fields: [{ name: "alias", label: "Name", value: one.alias, hint: "Shown beside the ID; empty: none." }],
+    fields: [
+      { name: "alias", label: "Name", value: one.alias, hint: "Shown beside the ID; empty: none." },
+    ],
     act: ({ alias }) => send("PUT", path`instances/${one.id}`, { alias }),
   });
   if (done) await context.reload();

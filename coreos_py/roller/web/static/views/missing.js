@@ -12,6 +12,14 @@ export const missing = {
   load: async () => ({}),
   draw: (_, context) => [
     heading("Not found"),
-    h("p", null, "There is no page “", context.params.place, "”. ", h("a", { href: href("overview") }, "Go to the overview"), "."),
+    h(
+      "p",
+      null,
+      "There is no page “",
+      context.params.place,
+      "”. ",
+      h("a", { href: href("overview") }, "Go to the overview"),
+      ".",
+    ),
   ],
 };

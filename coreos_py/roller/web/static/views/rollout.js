@@ -11,12 +11,30 @@ import { notice } from "../parts.js";
  * @param {string} failures where the instances are that have failed
  */
 export function rollout(progress, failures) {
-  if (!progress?.version) return h("p", { class: "quiet" }, "Nothing is offered: the channel has no package, or there is no channel.");
+  if (!progress?.version)
+    return h(
+      "p",
+      { class: "quiet" },
+      "Nothing is offered: the channel has no package, or there is no channel.",
+    );
   return h(
     "div",
     { class: "rollout" },
-    h("p", null, progressText(progress), progress.started_ts ? [" Started ", since(progress.started_ts), "."] : ""),
-    progress.failed ? notice("bad", h("b", null, `${plural(progress.failed, "update")} failed.`), " ", h("a", { href: failures }, "Instances in the state Error"), " tell why.") : null,
+    h(
+      "p",
+      null,
+      progressText(progress),
+      progress.started_ts ? [" Started ", since(progress.started_ts), "."] : "",
+    ),
+    progress.failed
+      ? notice(
+          "bad",
+          h("b", null, `${plural(progress.failed, "update")} failed.`),
+          " ",
+          h("a", { href: failures }, "Instances in the state Error"),
+          " tell why.",
+        )
+      : null,
     canaries(progress.canaries),
     bar(`Rollout of ${progress.version}`, parts(progress)),
   );
@@ -31,7 +49,14 @@ export function progressText(progress) {
   const { version, total, done } = progress;
   if (!total) return `${version} is offered; no instance has asked yet.`;
   const share = Math.floor((done / total) * 100);
-  const state = done >= total ? "finished" : progress.paused ? "paused" : progress.in_progress ? "under way" : "waiting";
+  const state =
+    done >= total
+      ? "finished"
+      : progress.paused
+        ? "paused"
+        : progress.in_progress
+          ? "under way"
+          : "waiting";
   return `${count(done)} of ${plural(total, "instance")} run ${version} (${share} %), ${state}.`;
 }
 
@@ -63,5 +88,10 @@ function canaries(asked) {
   if (!asked?.wanted) return null;
   const done = Math.min(asked.done, asked.wanted);
   const text = `Canaries: ${done} of ${asked.wanted} run the new version`;
-  return h("p", null, text, done < asked.wanted ? "; nobody else gets it before." : "; everybody else may follow.");
+  return h(
+    "p",
+    null,
+    text,
+    done < asked.wanted ? "; nobody else gets it before." : "; everybody else may follow.",
+  );
 }

@@ -9,7 +9,13 @@ import { heading } from "../parts.js";
 /** @type {import("../forms.js").Field[]} */
 const PASSWORD = [
   { name: "user", label: "User", required: true, autocomplete: "username", first: true },
-  { name: "password", label: "Password", type: "password", required: true, autocomplete: "current-password" },
+  {
+    name: "password",
+    label: "Password",
+    type: "password",
+    required: true,
+    autocomplete: "current-password",
+  },
 ];
 /** @type {import("../forms.js").Field[]} */
 const TOKEN = [{ name: "token", label: "Token", type: "password", required: true, first: true }];
@@ -41,8 +47,26 @@ export const signin = {
       "div",
       { class: "signin" },
       heading("Sign in"),
-      h("form", { key: byToken ? "token" : "password", on: { submit } }, h("div", { class: "fields" }, drawFields(fields)), alert, h("button", { type: "submit", class: "primary" }, "Sign in")),
-      h("p", null, h("button", { type: "button", class: "link", on: { click: () => context.set({ by: byToken ? null : "token" }) } }, byToken ? "Use a password instead" : "Use a token instead")),
+      h(
+        "form",
+        { key: byToken ? "token" : "password", on: { submit } },
+        h("div", { class: "fields" }, drawFields(fields)),
+        alert,
+        h("button", { type: "submit", class: "primary" }, "Sign in"),
+      ),
+      h(
+        "p",
+        null,
+        h(
+          "button",
+          {
+            type: "button",
+            class: "link",
+            on: { click: () => context.set({ by: byToken ? null : "token" }) },
+          },
+          byToken ? "Use a password instead" : "Use a token instead",
+        ),
+      ),
     );
   },
 };

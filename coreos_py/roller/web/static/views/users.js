@@ -19,7 +19,9 @@ export const users = {
   twin: () => "users",
   load: async (_, signal) => (await list("users", signal)).rows,
   draw: (data, context) => [
-    heading("Users", { actions: [context.canWrite && button("New user", () => create(context), { kind: "primary" })] }),
+    heading("Users", {
+      actions: [context.canWrite && button("New user", () => create(context), { kind: "primary" })],
+    }),
     localTable("users", columns(context), data, {
       caption: "users",
       rowKey: (one) => one.name,
@@ -37,15 +39,36 @@ export const users = {
 function columns(context) {
   /** @type {import("../table.js").Column[]} */
   const always = [
-    { key: "name", label: "Name", sort: (one) => one.name, cell: (one) => [one.name, one.name === context.config.user ? h("small", null, "this is you") : null] },
-    { key: "role", label: "Role", sort: (one) => one.role, cell: (one) => ROLES[one.role] ?? one.role },
-    { key: "created", label: "Created", sort: (one) => one.created_ts ?? "", cell: (one) => moment(one.created_ts) },
+    {
+      key: "name",
+      label: "Name",
+      sort: (one) => one.name,
+      cell: (one) => [
+        one.name,
+        one.name === context.config.user ? h("small", null, "this is you") : null,
+      ],
+    },
+    {
+      key: "role",
+      label: "Role",
+      sort: (one) => one.role,
+      cell: (one) => ROLES[one.role] ?? one.role,
+    },
+    {
+      key: "created",
+      label: "Created",
+      sort: (one) => one.created_ts ?? "",
+      cell: (one) => moment(one.created_ts),
+    },
   ];
   if (!context.canWrite) return always;
   /** @param {any} one */
   const cell = (one) => [
     button("Edit", () => edit(one, context), { kind: "small", title: `Edit user ${one.name}` }),
-    button("Delete", () => remove(one, context), { kind: "small", title: `Delete user ${one.name}` }),
+    button("Delete", () => remove(one, context), {
+      kind: "small",
+      title: `Delete user ${one.name}`,
+    }),
   ];
   return [...always, { key: "actions", label: "", actions: true, cell }];
 }
@@ -66,7 +89,13 @@ async function create(context) {
     label: "Create",
     fields: [
       { name: "name", label: "Name", required: true },
-      { name: "password", label: "Password", type: "password", required: true, autocomplete: "new-password" },
+      {
+        name: "password",
+        label: "Password",
+        type: "password",
+        required: true,
+        autocomplete: "new-password",
+      },
       roleField(null),
     ],
     act: (values) => send("POST", "users", values),
@@ -82,8 +111,18 @@ async function edit(one, context) {
   const done = await formDialog({
     title: `Edit user ${one.name}`,
     label: "Save",
-    fields: [roleField(one), { name: "password", label: "New password", type: "password", autocomplete: "new-password", hint: "Empty: it stays as it is." }],
-    act: ({ role, password }) => send("PUT", path`users/${one.name}`, password ? { role, password } : { role }),
+    fields: [
+      roleField(one),
+      {
+        name: "password",
+        label: "New password",
+        type: "password",
+        autocomplete: "new-password",
+        hint: "Empty: it stays as it is.",
+      },
+    ],
+    act: ({ role, password }) =>
+      send("PUT", path`users/${one.name}`, password ? { role, password } : { role }),
   });
   if (done) await context.restart();
 }
