@@ -1,7 +1,7 @@
 #!/bin/sh
 # build.sh [-o DISK] [-u USR] [-V VERSION] ...: makes a disk image that updates itself: two slots for /usr, the
-# suite in each, Debian's cloud kernel, and this folder's boot selector. `build.sh -h` tells the options, README.md
-# beside it how to boot the image, and what is in it.
+# suite in each, Debian's cloud kernel, and this folder's boot selector. `build.sh -h` tells the options, coreos-image(7)
+# how to boot the image, and what is in it.
 #
 # Needs debootstrap and root once, for the Debian root of packaging/machines; mkfs.vfat, mtools, mke2fs, apt.
 #

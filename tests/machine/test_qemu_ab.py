@@ -15,12 +15,10 @@ from tests.support import qemu
 from tests.support.image import POSTINST, Images, bits
 from tests.support.procs import EtcdCluster, eventually
 from tests.support.qemu import Qemu
-from tests.support.update_site import CUSTOM, UPDATE_S, Site
+from tests.support.update_site import COMPLETE, CUSTOM, FAILED, INSTALLED, UPDATE_S, Site
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(3600)]
 
-INSTALLED = (3, 1, 0)
-FAILED, COMPLETE = 3, 4
 WANTED = "multi-user.target.wants/useless.service"
 HANGS = "#!/bin/sh\nexec sleep 1000000\n"
 WIPE = 'dd if=/dev/zero of="$1" bs=1024 seek=1 count=1 conv=notrunc 2>&1\n'
@@ -53,17 +51,6 @@ def boot(images: Images, name: str) -> Qemu:
     )
 
 
-def look(machine: Qemu) -> None:
-    """Let it look for an update now, as soon as it can."""
-    machine.run("until systemctl -q is-active update-engine; do sleep 0.3; done")
-    machine.run("update_engine_client -check_for_update 2>/dev/null")
-
-
-def wait_idle(machine: Qemu) -> None:
-    status = "update_engine_client -status 2>/dev/null"
-    machine.run(f"until {status} | grep -q _IDLE; do sleep 0.5; done", within_s=UPDATE_S)
-
-
 def test_an_update_comes_up_whatever_happens_on_the_way(images, site):
     with boot(images, "good.img") as machine:
         machine.wait_started("a")
@@ -72,13 +59,13 @@ def test_an_update_comes_up_whatever_happens_on_the_way(images, site):
         # Nothing is installed that is not signed, and unharmed.
         small = images.small("1.1.0", {})
         site.publish("1.1.0", images.payload(small, key=images.other_key()))
-        look(machine)
+        machine.look()
         site.wait_event(3, 0, CUSTOM + 18)
-        wait_idle(machine)
+        machine.wait_idle()
         site.publish("1.2.0", images.payload(images.small("1.2.0", {})), flip=True)
-        look(machine)
+        machine.look()
         site.wait_event(3, 0, CUSTOM + 29)
-        wait_idle(machine)
+        machine.wait_idle()
         assert bits(machine.disk) == {"a": (1, 0, 1), "b": (0, 0, 0)}
 
         # The power goes in the middle of the download.
@@ -86,7 +73,7 @@ def test_an_update_comes_up_whatever_happens_on_the_way(images, site):
         size = payload.stat().st_size
         site.gate.close_after(size // 2)
         site.publish("2.0.0", payload)
-        look(machine)
+        machine.look()
         site.gate.wait_reached()
         machine.cut_power()
         site.gate.open()
@@ -94,7 +81,7 @@ def test_an_update_comes_up_whatever_happens_on_the_way(images, site):
         # And again while the other slot is written. What had been downloaded was not in vain.
         machine.power_on()
         machine.wait_started("aa")
-        look(machine)
+        machine.look()
         site.wait_event(14, 1)
         machine.cut_power()
         assert b"Range: bytes=" in b"".join(site.gate.requests)
@@ -104,7 +91,7 @@ def test_an_update_comes_up_whatever_happens_on_the_way(images, site):
         site.locksmithctl("lock", "somebody")
         machine.power_on()
         machine.wait_started("aaa")
-        look(machine)
+        machine.look()
         site.wait_event(*INSTALLED)
         assert bits(machine.disk) == {"a": (1, 0, 1), "b": (2, 1, 0)}
         log = "journalctl -o cat --no-pager -u locksmithd"
@@ -118,7 +105,7 @@ def test_an_update_comes_up_whatever_happens_on_the_way(images, site):
         assert bits(machine.disk) == {"a": (1, 0, 1), "b": (2, 0, 0)}
         eventually(lambda: site.holders == [], within_s=qemu.BOOT_S)
         assert "2.0.0" in machine.run("cat /usr/share/coreos/release")
-        look(machine)
+        machine.look()
         eventually(lambda: site.instance["application"]["status"] == COMPLETE, within_s=UPDATE_S)
         assert site.instance["application"]["version"] == "2.0.0"
         assert bits(machine.disk) == {"a": (1, 0, 1), "b": (2, 0, 1)}
@@ -146,7 +133,7 @@ def test_what_does_not_come_up_is_given_up(images, site):
         started = "a"
         for count, version in enumerate(("3.0.0", "3.1.0", "3.2.0", "3.3.0"), 1):
             site.publish(version, broken(images, version))
-            look(machine)
+            machine.look()
             site.wait_event(*INSTALLED, count=count)
 
             # It reboots, fails, and is back without anybody's help.
@@ -155,9 +142,9 @@ def test_what_does_not_come_up_is_given_up(images, site):
             assert machine.chosen == "a" + "ba" * count
             assert bits(machine.disk) == {"a": (1, 0, 1), "b": (2, 0, 0)}
             eventually(lambda: site.holders == [], within_s=qemu.BOOT_S)
-            look(machine)
+            machine.look()
             site.wait_event(3, 0, CUSTOM + 44, count=count)
-            wait_idle(machine)
+            machine.wait_idle()
             assert site.instance["application"]["version"] == "1.0.0"
             assert site.instance["application"]["status"] == FAILED
         assert machine.console.count("Kernel panic") == 2

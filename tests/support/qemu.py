@@ -25,9 +25,11 @@ _CHOSEN = re.compile(rb"init: booting slot ([ab]), ")
 _STARTED = re.compile(rb"init: /usr is /dev/vda([0-9]+)")
 
 
-def why_not() -> str:
+def why_not(*, firmware: bool = False) -> str:
     """Why no machine can be booted here; empty when one can."""
     missing = [tool for tool in _TOOLS if not shutil.which(tool)]
+    if firmware and not _FIRMWARE.is_dir():
+        missing.append("ovmf")
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
@@ -158,6 +160,16 @@ class Qemu:
         code = rest.split()[0] if rest.split() else self._receive(deadline).split()[0]
         assert code == "0", f"{command}: exit status {code}: {output}"
         return output
+
+    def look(self) -> None:
+        """Let it look for an update, as soon as it can."""
+        self.run("until systemctl -q is-active update-engine; do sleep 0.3; done")
+        self.run("update_engine_client -check_for_update 2>/dev/null")
+
+    def wait_idle(self) -> None:
+        """Until it has done with that, and needs no reboot."""
+        status = "update_engine_client -status 2>/dev/null"
+        self.run(f"until {status} | grep -q _IDLE; do sleep 0.5; done")
 
     def _exchange(self, text: str, answer: str, deadline: float, *, again: bool = False) -> str:
         assert self._shell is not None

@@ -16,6 +16,8 @@ from tests.support.proxy import Piece, Proxy
 from tests.support.rollerd import COREOS, STABLE, Rollerd
 
 HOST = "10.0.2.2"
+INSTALLED = (3, 1, 0)  # the event before the reboot
+FAILED, COMPLETE = 3, 4  # an instance's status
 CUSTOM = 1 << 28  # in every error code that a server of one's own gets
 LOCK = "/coreos.com/updateengine/rebootlock/semaphore"
 UPDATE_S = 600.0
