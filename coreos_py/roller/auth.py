@@ -187,7 +187,8 @@ def _basic(text: str) -> Claim:
 def is_foreign(fetch_site: str, origin: str, hosts: Collection[str], *, by_cookie: bool) -> bool:
     """Whether another site's page may have made the browser send this write.
 
-    `hosts` are the names of this server, with ports, in small letters. Programs send neither header and are nobody's victims; with a session's cookie one is due.
+    `hosts` are the names of this server, with ports, in small letters. Programs send neither
+    header and are nobody's victims; with a session's cookie one is due.
     """
     if fetch_site:
         return fetch_site not in ("same-origin", "none")
