@@ -106,8 +106,8 @@ class Server:
         """One `<app>` with these elements inside; the reply's `<app>`."""
         body = (
             f'<request protocol="3.0"><app appid="{app_id or self.app_id}" version="{version}"'
-            f' track="{track or self.track}" machineid="{machine}" bootid="{boot}">{"".join(inside)}'
-            "</app></request>"
+            f' track="{track or self.track}" machineid="{machine}" bootid="{boot}">'
+            f"{''.join(inside)}</app></request>"
         )
         response = self.post(body.encode())
         assert response.status == 200

@@ -40,7 +40,7 @@ GRANTED = Standing(
     in_progress=True,
 )
 INSTALLED = GRANTED._replace(status=Status.INSTALLED)
-ELSE = {"app_id": "another application"}
+ELSE = "another application"
 
 
 class Row(NamedTuple):
@@ -100,12 +100,12 @@ TABLE = (
         kept=False),
     Row("3/2 empty, but there", Event(3, 2, 0, ""), DONE, (FRIENDLY,), version=NEW),
     # 3/2 of other applications
-    Row("3/2 elsewhere", Event(3, 2), DONE, (COREROLLER,), before=GRANTED._replace(**ELSE)),
+    Row("3/2 elsewhere", Event(3, 2), DONE, (COREROLLER,), before=GRANTED._replace(app_id=ELSE)),
     Row("3/2 elsewhere, with every check", Event(3, 2), None, (FRIENDLY,),
-        before=GRANTED._replace(**ELSE), ignored=judge.NOT_UNDER_WAY, kept=False),
+        before=GRANTED._replace(app_id=ELSE), ignored=judge.NOT_UNDER_WAY, kept=False),
     Row("3/2 elsewhere, installed", Event(3, 2), DONE, (FRIENDLY,),
-        before=INSTALLED._replace(**ELSE)),
-    Row("3/2 elsewhere, there", Event(3, 2), DONE, (FRIENDLY,), before=GRANTED._replace(**ELSE),
+        before=INSTALLED._replace(app_id=ELSE)),
+    Row("3/2 elsewhere, there", Event(3, 2), DONE, (FRIENDLY,), before=GRANTED._replace(app_id=ELSE),
         version=NEW),
     # not under way
     Row("unknown instance", Event(3, 0, 5), None, before=None, ignored=judge.NOT_KNOWN),

@@ -40,14 +40,19 @@ STEPS = st.lists(
     ),
     max_size=STEPS_MAX,
 )
-POLICIES = st.fixed_dictionaries(
-    {
-        "safe_mode": st.booleans(),
-        "max_updates_per_period": st.integers(1, 4),
-        "canaries": st.integers(0, 3),
-        "update_percent": st.sampled_from([30.0, 100.0]),
-    }
-).map(lambda fields: Policy(**fields, period_interval="10 minutes", update_timeout="30 minutes"))
+LOOSE = Policy(period_interval="10 minutes", update_timeout="30 minutes")
+POLICIES = st.builds(
+    lambda safe, most, canaries, percent: LOOSE._replace(
+        safe_mode=safe,
+        max_updates_per_period=most,
+        canaries=canaries,
+        update_percent=percent,
+    ),
+    st.booleans(),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.sampled_from([30.0, 100.0]),
+)
 
 
 class World:
