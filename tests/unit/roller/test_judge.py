@@ -105,8 +105,8 @@ TABLE = (
         before=GRANTED._replace(app_id=ELSE), ignored=judge.NOT_UNDER_WAY, kept=False),
     Row("3/2 elsewhere, installed", Event(3, 2), DONE, (FRIENDLY,),
         before=INSTALLED._replace(app_id=ELSE)),
-    Row("3/2 elsewhere, there", Event(3, 2), DONE, (FRIENDLY,), before=GRANTED._replace(app_id=ELSE),
-        version=NEW),
+    Row("3/2 elsewhere, there", Event(3, 2), DONE, (FRIENDLY,),
+        before=GRANTED._replace(app_id=ELSE), version=NEW),
     # not under way
     Row("unknown instance", Event(3, 0, 5), None, before=None, ignored=judge.NOT_KNOWN),
     Row("unknown instance, every check", ROUTINE, None, before=None, ignored=judge.NOT_KNOWN,
