@@ -236,6 +236,9 @@ export class Page {
   focusHeading() {
     const heading = this.main.querySelector("h1");
     if (!heading || document.querySelector("dialog[open]")) return;
+    // Somebody types already, in the search box.
+    if (document.activeElement?.matches("input") && !this.main.contains(document.activeElement))
+      return;
     const wish = this.main.querySelector("[data-focus]");
     /** @type {HTMLElement} */ (wish ?? heading).focus({ preventScroll: true });
     window.scrollTo(0, 0);
