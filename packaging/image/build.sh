@@ -3,7 +3,7 @@
 # suite in each, Debian's cloud kernel, and this folder's boot selector. `build.sh -h` tells the options, coreos-image(7)
 # how to boot the image, and what is in it.
 #
-# Needs debootstrap and root once, for the Debian root of packaging/machines; mkfs.vfat, mtools, mke2fs, apt.
+# Needs root (debootstrap makes the Debian root once) or fakeroot and -r; mkfs.vfat, mtools, mke2fs, apt.
 #
 #   COREOS_IMAGE_CACHE   Debian's packages, unpacked     (default: packaging/machines' cache)
 #   SOURCE_DATE_EPOCH    the time that is in the image   (default: that of the last commit)
@@ -64,6 +64,8 @@ case $slot in '' | *[!0-9]*) die "not a number of MiB: -s '$slot'" ;; esac
 case $more in *'|'* | *'&'* | *\\*) die "a kernel option cannot have |, & or \\ here: -l '$more'" ;; esac
 case $version in *[!A-Za-z0-9.+_-]* | '') die "not a version: -V '$version'" ;; esac
 for file in "$archive" ${conf:+"$conf"} ${key:+"$key"}; do [ -r "$file" ] || die "cannot read '$file'"; done
+for file in "$disk" "$usr"; do [ -d "$(dirname "$file")" ] || die "no directory for '$file'"; done
+printf %s "$over" | while read -r dir; do [ -d "$dir" ] || die "no directory '$dir'"; done
 [ -z "$oem" ] || [ -d "$oem" ] || die "no directory '$oem'"
 missing=
 for tool in apt-get dpkg-deb mcopy mke2fs mkfs.vfat; do
@@ -71,7 +73,9 @@ for tool in apt-get dpkg-deb mcopy mke2fs mkfs.vfat; do
 done
 [ -z "$missing" ] || die "not installed:$missing"
 
+[ "$(id -u)" -eq 0 ] || die "needs root, or fakeroot and -r with a Debian root that you may read"
 [ -n "$root" ] || root=$("$TOP/packaging/machines/build.sh")
+[ -x "$root/usr/bin/python3.11" ] || die "'$root' is no Debian 12 root with python3"
 work=$(mktemp -d "${TMPDIR:-/tmp}/coreos-image.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT

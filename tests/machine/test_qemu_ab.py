@@ -47,7 +47,7 @@ def boot(images: Images, name: str) -> Qemu:
         images.new_disk(name),
         kernel=images.kernel,
         selector=images.selector,
-        append="coreos.watchdog=30",
+        append="coreos.watchdog=45",
     )
 
 
