@@ -9,6 +9,7 @@ Pure, and on the start-up path of fleetctl: imports nothing heavier than a SHA-1
 from __future__ import annotations
 
 from coreos_py.base.errors import CoreosError
+from coreos_py.base.gostring import quote, quote_rune
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -237,12 +238,12 @@ def validate_name(name: str) -> None:
     if not kind:
         raise UnitNameError('unit name cannot end in "."')
     if kind not in UNIT_TYPES:
-        raise UnitNameError(f"invalid unit type: {_go_quote(kind)}")
+        raise UnitNameError(f"invalid unit type: {quote(kind)}")
     if "@" in name and kind not in TEMPLATE_TYPES:
-        raise UnitNameError(f"invalid unit type for template: {_go_quote(kind)}")
+        raise UnitNameError(f"invalid unit type for template: {quote(kind)}")
     for char in stem:
         if char not in NAME_CHARACTERS:
-            raise UnitNameError(f"invalid character {_go_quote_rune(char)} in unit name")
+            raise UnitNameError(f"invalid character {quote_rune(char)} in unit name")
     if name.startswith("@"):
         raise UnitNameError('unit name cannot start in "@"')
 
@@ -410,39 +411,3 @@ class _Lexer:
             self.end = min(self.pos + BUFFER_BYTES, self.size)
         self.pos = stop
         return self.data[start:stop], at >= 0
-
-
-_GO_ESCAPES = {
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-    "\\": "\\\\",
-}
-
-
-def _go_quote(text: str) -> str:
-    return '"' + "".join('\\"' if char == '"' else _go_escape(char) for char in text) + '"'
-
-
-def _go_quote_rune(char: str) -> str:
-    if "\ud800" <= char <= "\udfff":
-        char = "\ufffd"
-    return "'" + ("\\'" if char == "'" else _go_escape(char)) + "'"
-
-
-def _go_escape(char: str) -> str:
-    known = _GO_ESCAPES.get(char)
-    if known is not None:
-        return known
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    if char.isprintable():
-        return char
-    if code < 0x20 or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

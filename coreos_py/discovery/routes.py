@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from coreos_py.base.errors import CoreosError
+from coreos_py.base.gostring import quote
 from coreos_py.etcd import keys_request
 
 NEW = "new"
@@ -107,12 +108,7 @@ def _atoi(text: str) -> int:
     """Go's strconv.Atoi."""
     digits = text[1:] if text[0] in "+-" else text
     if not (digits.isascii() and digits.isdigit()):
-        raise BadSize(f"strconv.Atoi: parsing {_quote(text)}: invalid syntax")
+        raise BadSize(f"strconv.Atoi: parsing {quote(text)}: invalid syntax")
     if len(digits) > 20 or not -_INT64 <= int(text) < _INT64:
-        raise BadSize(f"strconv.Atoi: parsing {_quote(text)}: value out of range")
+        raise BadSize(f"strconv.Atoi: parsing {quote(text)}: value out of range")
     return int(text)
-
-
-def _quote(text: str) -> str:
-    shown = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
-    return f'"{shown}"'

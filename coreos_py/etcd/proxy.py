@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from coreos_py.base import gojson
+from coreos_py.base import gojson, gostring
 from coreos_py.http.url import Endpoint, parse_endpoint
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def go_list(items: Iterable[str]) -> str:
 
 def go_quoted_list(items: Iterable[str]) -> str:
     """Strings as Go's %q prints them."""
-    return f"[{' '.join(gojson.quote(item) for item in items)}]"
+    return f"[{' '.join(gostring.quote(item) for item in items)}]"
 
 
 def _named_in_connection(fields: Mapping[bytes, bytes]) -> frozenset[bytes]:

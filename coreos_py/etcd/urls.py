@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from coreos_py.base.gostring import quote
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -35,16 +37,16 @@ def parse_url(text: str) -> str:
     """One member URL in its canonical spelling; BadURL otherwise."""
     text = text.strip()
     if _CONTROL.search(text):
-        raise BadURL(f"parse {_quote(text)}: net/url: invalid control character in URL")
+        raise BadURL(f"parse {quote(text)}: net/url: invalid control character in URL")
     found = _SCHEME.match(text)
     if text.startswith(":"):
-        raise BadURL(f"parse {_quote(text)}: missing protocol scheme")
+        raise BadURL(f"parse {quote(text)}: missing protocol scheme")
     if found is None and ":" in text.partition("/")[0]:
-        raise BadURL(f"parse {_quote(text)}: first path segment in URL cannot contain colon")
+        raise BadURL(f"parse {quote(text)}: first path segment in URL cannot contain colon")
     scheme = found.group()[:-1].lower() if found else ""
     escape = _BAD_ESCAPE.search(text.partition("?")[0])
     if escape is not None:
-        raise BadURL(f"parse {_quote(text)}: invalid URL escape {_quote(escape.group())}")
+        raise BadURL(f"parse {quote(text)}: invalid URL escape {quote(escape.group())}")
     rest = text[len(scheme) + 1 :] if scheme else text
     if scheme not in ("http", "https"):
         raise BadURL(f"URL scheme must be http or https: {text}")
@@ -112,15 +114,15 @@ def _check_port(host: str, text: str) -> None:
     if _BAD_HOST.search(bare):
         bad = _BAD_HOST.search(bare)
         assert bad is not None
-        raise BadURL(f"parse {_quote(text)}: invalid character {_quote(bad.group())} in host name")
+        raise BadURL(f"parse {quote(text)}: invalid character {quote(bad.group())} in host name")
     start = bare.rfind("]") if bare.startswith("[") else -1
     if bare.startswith("[") and start < 0:
-        raise BadURL(f"parse {_quote(text)}: missing ']' in host")
+        raise BadURL(f"parse {quote(text)}: missing ']' in host")
     after = bare[start + 1 :]
     colon = after.rfind(":") if start < 0 else 0
     port = after[colon:] if colon >= 0 else ""
     if port and (port[0] != ":" or not (port == ":" or _digits(port[1:]))):
-        raise BadURL(f"parse {_quote(text)}: invalid port {_quote(port)} after host")
+        raise BadURL(f"parse {quote(text)}: invalid port {quote(port)} after host")
 
 
 def _split_host_port(host: str) -> tuple[str, str] | None:
@@ -133,7 +135,3 @@ def _split_host_port(host: str) -> tuple[str, str] | None:
 
 def _digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
-
-
-def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
-import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.ignition.fetch import ACCEPT, FetchError, NotFound
+from coreos_py.ignition import tools
+from coreos_py.ignition.fetch import ACCEPT, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,29 +114,17 @@ def _fetch_or_empty(fetcher: Fetcher, url: str, headers: tuple[tuple[str, str], 
 
 
 def _from_drive(device: str, path: str) -> bytes:
-    place = tempfile.mkdtemp(prefix="ignition-")
-    try:
-        done = subprocess.run(
-            ["mount", "-o", "ro", device, place], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise FetchError(f"cannot mount {device}: {' '.join(done.stderr.split())}")
+    with tools.mounted(device) as place:
         try:
             with open(os.path.join(place, path), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return b""
-        finally:
-            subprocess.run(["umount", place], capture_output=True, check=False)
-    finally:
-        os.rmdir(place)
 
 
 def _guestinfo() -> bytes:
     """What VMware's hypervisor tells its guest."""
-    tool = shutil.which("vmtoolsd") or shutil.which("vmware-rpctool")
-    if tool is None:
-        raise CoreosError("vmware: neither vmtoolsd nor vmware-rpctool can be found")
+    tool = tools.find("vmtoolsd", "vmware-rpctool")
     data = _guest_value(tool, "guestinfo.coreos.config.data")
     encoding = _guest_value(tool, "guestinfo.coreos.config.data.encoding").decode().strip()
     return _decode(data, encoding)
@@ -147,7 +133,7 @@ def _guestinfo() -> bytes:
 def _guest_value(tool: str, key: str) -> bytes:
     asked = f"info-get {key}"
     argv = [tool, "--cmd", asked] if tool.endswith("vmtoolsd") else [tool, asked]
-    done = subprocess.run(argv, capture_output=True, check=False)
+    done = tools.attempt(argv)
     return done.stdout if done.returncode == 0 else b""
 
 

@@ -10,13 +10,12 @@ import contextlib
 import os
 import shutil
 import stat
-import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
 from coreos_py.base.atomic import fsync_dir
 from coreos_py.base.errors import CoreosError
-from coreos_py.ignition import plan
+from coreos_py.ignition import plan, tools
 from coreos_py.ignition.plan import (
     Keys,
     Mask,
@@ -126,15 +125,7 @@ class Applier:
         if self._root.directory == "/":
             at = words.index("--root")
             del words[at : at + 2]
-        tool = shutil.which(words[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-        if tool is None:
-            raise CoreosError(f"{words[0]}: tool not found")
-        done = subprocess.run(
-            [tool, *words[1:]], capture_output=True, text=True, errors="replace", check=False
-        )
-        if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())
-            raise CoreosError(f"{words[0]} {words[-1]}: exit status {done.returncode}: {said}")
+        tools.check(words, name=f"{words[0]} {words[-1]}")
 
     def _keys(self, action: Keys) -> None:
         passwd = self._root.read_text("/etc/passwd")
@@ -307,25 +298,15 @@ class Applier:
         if not device:
             return self._root
         if device not in self._mounts:
-            place = tempfile.mkdtemp(prefix="ignition-")
-            done = subprocess.run(
-                ["mount", device, place], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                os.rmdir(place)
-                raise CoreosError(f"cannot mount {device}: {' '.join(done.stderr.split())}")
-            self._mounts[device] = Root(place)
+            self._mounts[device] = Root(tools.mount(device))
         return self._mounts[device]
 
     def _unmount(self) -> None:
         for device, root in self._mounts.items():
-            done = subprocess.run(
-                ["umount", root.directory], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                self._say(f"cannot unmount {device}: {' '.join(done.stderr.split())}")
-                continue
-            os.rmdir(root.directory)
+            try:
+                tools.unmount(device, root.directory)
+            except CoreosError as error:
+                self._say(str(error))
         self._mounts.clear()
 
 

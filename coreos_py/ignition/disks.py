@@ -6,16 +6,15 @@ devices first: that they are there and not in use, and that every tool can be fo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import shutil
 import stat
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.ignition import diskplan
+from coreos_py.ignition import diskplan, tools
 from coreos_py.ignition.diskplan import Command, DiskError, Found, Partition, Resolved
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 DEVICE_TIMEOUT_S = 90.0
 _POLL_S = 0.2
-_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _INFO = {
     "type": re.compile(r"^Partition GUID code: (\S+)", re.MULTILINE),
     "guid": re.compile(r"^Partition unique GUID: (\S+)", re.MULTILINE),
@@ -73,17 +71,17 @@ class Disks:
                 self._do(command)
 
     def _check(self) -> None:
-        tools = {"sgdisk"} if self._storage["disks"] else set()
+        needed = {"sgdisk"} if self._storage["disks"] else set()
         if self._storage["raid"]:
-            tools.add("mdadm")
+            needed.add("mdadm")
         for filesystem in self._storage["filesystems"]:
             want = diskplan.wanted_filesystem(filesystem)
             if want is not None:
-                tools |= {"blkid", "wipefs"}
+                needed |= {"blkid", "wipefs"}
                 commands = diskplan.filesystem(want._replace(wipe=True), Found())
-                tools |= {command.tool for command in commands}
-        for tool in sorted(tools):
-            _find(tool)
+                needed |= {command.tool for command in commands}
+        for tool in sorted(needed):
+            tools.find(tool)
         for disk in self._storage["disks"]:
             self._wait(disk["device"])
             _refuse_mounted(disk["device"])
@@ -113,11 +111,11 @@ class Disks:
             self._do(command)
 
     def _present(self, device: str) -> list[Partition]:
-        printed = _ask(["sgdisk", "-p", device])
+        printed = tools.check(["sgdisk", "-p", device])
         return [self._info(device, int(number)) for number in _ROW.findall(printed)]
 
     def _info(self, device: str, number: int) -> Partition:
-        return _read_info(_ask(["sgdisk", "-i", str(number), device]), number)
+        return _read_info(tools.check(["sgdisk", "-i", str(number), device]), number)
 
     def _resolve(self, device: str, parts: list[diskplan.Wanted]) -> dict[int, Resolved]:
         open_ends = [p for p in parts if p.number and p.should_exist and 0 in (p.start, p.size)]
@@ -128,7 +126,7 @@ class Disks:
         asked = diskplan.question(device, open_ends)
         assert asked is not None
         words = [*asked.argv[:2], *deleted, *asked.argv[2:]]
-        texts = re.split(r"(?m)^(?=Partition GUID code: )", _ask(words))[1:]
+        texts = re.split(r"(?m)^(?=Partition GUID code: )", tools.check(words))[1:]
         resolved = {}
         for part, text in zip(open_ends, texts, strict=False):
             found = _read_info(text, part.number)
@@ -140,9 +138,8 @@ class Disks:
         if not stat.S_ISBLK(os.stat(device).st_mode):
             return
         for argv in (["partprobe", device], ["partx", "-u", device]):
-            tool = shutil.which(argv[0], path=_PATH)
-            if tool is not None:
-                subprocess.run([tool, *argv[1:]], capture_output=True, check=False)
+            with contextlib.suppress(CoreosError):
+                tools.attempt(argv)
                 return
 
     # -- file systems ------
@@ -150,16 +147,11 @@ class Disks:
     def _look(self, device: str) -> Found:
         if self._dry_run and device not in self._made and not os.path.exists(device):
             return Found()
-        done = subprocess.run(
-            [_find("blkid"), "-p", "-o", "export", device],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        done = tools.attempt(["blkid", "-p", "-o", "export", device])
         if done.returncode not in (0, 2):
-            raise DiskError(f"{device}: blkid cannot tell what is there: {_flat(done.stderr)}")
-        values = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+            raise DiskError(f"{device}: blkid cannot tell what is there: {tools.complaint(done)}")
+        lines = done.stdout.decode("utf-8", "replace").splitlines()
+        values = dict(line.split("=", 1) for line in lines if "=" in line)
         kind = values.get("TYPE", "") or values.get("PTTYPE", "")
         return Found(kind, values.get("LABEL", ""), values.get("UUID", ""))
 
@@ -179,17 +171,7 @@ class Disks:
         self._say(" ".join(command.argv))
         if self._dry_run:
             return
-        done = subprocess.run(
-            [_find(command.tool), *command.argv[1:]],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            said = _flat(done.stderr or done.stdout)
-            raise CoreosError(f"{command.tool}: exit status {done.returncode}: {said}")
+        tools.check(command.argv)
 
 
 def _read_info(text: str, number: int) -> Partition:
@@ -205,20 +187,6 @@ def _read_info(text: str, number: int) -> Partition:
     )
 
 
-def _ask(words: list[str]) -> str:
-    done = subprocess.run(
-        [_find(words[0]), *words[1:]],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise CoreosError(f"{' '.join(words)}: {_flat(done.stderr or done.stdout)}")
-    return done.stdout
-
-
 def _refuse_mounted(device: str) -> None:
     """A disk that is in use is not partitioned."""
     real = os.path.realpath(device)
@@ -227,14 +195,3 @@ def _refuse_mounted(device: str) -> None:
             source, place = line.split()[:2]
             if source.startswith("/") and os.path.realpath(source).startswith(real):
                 raise DiskError(f"{device}: in use, {source} is mounted at {place}")
-
-
-def _find(tool: str) -> str:
-    found = shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_PATH}")
-    if found is None:
-        raise DiskError(f"{tool} not found")
-    return found
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())

@@ -21,6 +21,7 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.http.aclient import AsyncHTTPClient
 from coreos_py.http.client import TransportError
 from coreos_py.http.forward_proxy import Proxy, parse_proxy
+from coreos_py.http.no_proxy import needs_none
 from coreos_py.http.reply import Reply
 from coreos_py.http.url import parse_endpoint
 from coreos_py.ignition import dataurl
@@ -225,14 +226,9 @@ class Proxies(NamedTuple):
     def of(self, scheme: str, host: str) -> Proxy | None:
         """The proxy on the way to a host; ValueError if it is none."""
         text = self.https if scheme == "https" else self.http
-        if not text or any(_covers(item, host) for item in self.exceptions):
+        if not text or needs_none(host, self.exceptions):
             return None
         return parse_proxy(text)
-
-
-def _covers(item: str, host: str) -> bool:
-    name = item.strip().partition(":")[0].lstrip(".").lower()
-    return item.strip() == "*" or host.lower() == name or host.lower().endswith(f".{name}")
 
 
 def _accept(url: str, status: int, body: bytes) -> bytes:

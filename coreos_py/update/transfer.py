@@ -19,6 +19,7 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.http.aclient import AsyncHTTPClient, AsyncReply
 from coreos_py.http.client import TransportError
 from coreos_py.http.forward_proxy import Proxy, parse_proxy
+from coreos_py.http.no_proxy import needs_none
 from coreos_py.http.url import Endpoint, parse_endpoint
 from coreos_py.omaha.codes import ErrorCode
 
@@ -242,17 +243,9 @@ def proxy_for(endpoint: Endpoint, environ: Mapping[str, str]) -> Proxy | None:
     names = ("https_proxy", "HTTPS_PROXY") if endpoint.scheme == "https" else ("http_proxy",)
     text = next((environ[n] for n in (*names, "all_proxy", "ALL_PROXY") if environ.get(n)), "")
     excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if not text or _is_excepted(endpoint.host, excepted):
+    if not text or needs_none(endpoint.host, excepted.split(",")):
         return None
     try:
         return parse_proxy(text)
     except ValueError as err:
         raise TransportError(f"proxy {err}") from None
-
-
-def _is_excepted(host: str, excepted: str) -> bool:
-    for item in excepted.split(","):
-        name = item.strip().lstrip(".").lower()
-        if name == "*" or (name and (host.lower() == name or host.lower().endswith(f".{name}"))):
-            return True
-    return False

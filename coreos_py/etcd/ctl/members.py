@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from coreos_py.base.errors import CoreosError
-from coreos_py.base.gojson import quote
+from coreos_py.base.gostring import quote
 from coreos_py.cli.settings import parse_urls
 from coreos_py.etcd.ctl.session import EXIT_BAD_ARGS, Fatal, limit, synced_client
 from coreos_py.etcdclient import calls
@@ -66,8 +66,8 @@ def add(call: Call) -> int:
     except (CoreosError, ValueError) as err:
         _bad(err)
     print()
-    print(f"ETCD_NAME={_go_quote(name)}")
-    print(f"ETCD_INITIAL_CLUSTER={_go_quote(_initial_cluster(members, added, name))}")
+    print(f"ETCD_NAME={quote(name)}")
+    print(f"ETCD_INITIAL_CLUSTER={quote(_initial_cluster(members, added, name))}")
     print('ETCD_INITIAL_CLUSTER_STATE="existing"')
     return 0
 
@@ -131,11 +131,6 @@ def _initial_cluster(members: list[Member], added: Member, name: str) -> str:
         for member in members
         for url in member.peer_urls
     )
-
-
-def _go_quote(text: str) -> str:
-    """Go's %q for what names and URLs are made of."""
-    return quote(text).replace("\\u003c", "<").replace("\\u003e", ">").replace("\\u0026", "&")
 
 
 def _hint_id(member: Member) -> None:
