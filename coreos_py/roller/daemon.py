@@ -34,6 +34,7 @@ from coreos_py.roller.metrics import Metrics
 from coreos_py.roller.pages import Pages
 from coreos_py.roller.payloads import Payloads
 from coreos_py.roller.rest.api import Api
+from coreos_py.roller.rest.ask import too_large
 from coreos_py.roller.rest.gate import Gate, Needs
 from coreos_py.roller.service import Family, Rules, Service
 from coreos_py.roller.stream import Stream
@@ -204,7 +205,9 @@ class Daemon:
             return options.payload_max if uploads.takes(request) else BODY_MAX
 
         limits = Limits(body_max=body_max, head_max=64 << 10, idle_timeout_s=_IDLE_S)
-        return HTTPServer(service.handle, limits=limits, sink_for=uploads.sink_for)
+        return HTTPServer(
+            service.handle, limits=limits, oversize=too_large, sink_for=uploads.sink_for
+        )
 
     def _coreupdate(self, worker: Worker, service: Service, door: Door) -> CoreUpdate:
         """CoreUpdate's API, and the syncer that it starts."""

@@ -97,6 +97,14 @@ def test_a_browser_s_session_is_for_this_server_s_pages(server):
     assert server.ask("GET", app, user=None, headers=here).status == 401
 
 
+def test_a_body_too_large_is_refused_in_its_sender_s_language(server):
+    body = b'{"name": "' + b"x" * (1 << 20) + b'"}'
+    reply = server.ask("POST", "/api/apps", body)
+    assert (reply.status, reply.json()) == (413, {"error": "the body is too large"})
+    reply = server.ask("POST", "/api/apps", body, headers={"Accept": "*/*"})
+    assert (reply.status, reply.body) == (413, b"413 Request Entity Too Large\n")
+
+
 def test_over_tls_the_cookie_stays_there(tmp_path):
     files = certs.make_certs(tmp_path)
     server = Rollerd(tmp_path, f"-cert={files.server_cert}", f"-key={files.server_key}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 from coreos_py.base import gojson, gotime
-from coreos_py.http.message import REASONS, Response
+from coreos_py.http.message import REASONS, Request, Response, error_body
 from coreos_py.roller.auth import VIEWER, Principal
 from coreos_py.roller.call import Call, Undo
 from coreos_py.roller.records import Invalid
@@ -202,6 +202,14 @@ def refusal(call: Call, status: int, reason: str, *headers: tuple[str, str]) -> 
         body = gojson.dumps({"error": reason}).encode() + b"\n"
         return Response(status, (("Content-Type", JSON), *_SAFE, *headers), body)
     return Response(status, (_PLAIN, *_SAFE, *headers), REASONS[status].encode() + b"\n")
+
+
+def too_large(request: Request) -> Response:
+    """The answer to a body that is not read to its end."""
+    if JSON in request.get("Accept"):
+        body = gojson.dumps({"error": "the body is too large"}).encode() + b"\n"
+        return Response(413, (("Content-Type", JSON), *_SAFE), body)
+    return Response(413, (_PLAIN, *_SAFE), error_body(413) + b"\n")
 
 
 def canonical_uuid(text: str) -> str | None:
