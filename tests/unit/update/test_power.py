@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from coreos_py.update import cmd_postinst
 from coreos_py.update.attempt import Operation
 from coreos_py.update.slots import Slots
 from tests.support import payloads
@@ -18,15 +21,36 @@ KERNEL = b"a kernel" * 700
 PAYLOAD = payloads.full(IMAGE, kernel=KERNEL)
 
 
+@pytest.fixture(autouse=True)
+def no_disk(monkeypatch):
+    """Power knows what was synced; no disk of this host has to."""
+    monkeypatch.setattr(os, "fsync", lambda _fd: None)
+
+
 @pytest.fixture(scope="module")
 def server():
     with UpdateServer(PAYLOAD) as running:
         yield running
 
 
-def _make(folder, server):
+class WithPostinst(Machine):
+    """Its images bring their kernel along, and the real coreos-postinst."""
+
+    async def _postinst(self, slot, words):
+        image = self.root / "mounted"
+        (image / "boot").mkdir(parents=True, exist_ok=True)
+        (image / "boot/vmlinuz").write_bytes(KERNEL)
+        assert slot.label == "USR-B"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cmd_postinst, "whole_disk", lambda _device: (self.disk, 4))
+            options = ["-esp", str(self.root / "boot")]
+            code = cmd_postinst.main([f"{image}/postinst", *options, slot.device, *words])
+        assert code == 0
+
+
+def _make(folder, server, kind=Machine):
     """A machine whose other slot holds an older version that works."""
-    machine = Machine(folder, server.url, b=(1, 0, 1))
+    machine = kind(folder, server.url, b=(1, 0, 1))
     area = Slots(machine.disk, 4).current.open(write=True)
     area.write(0, LAST_YEARS)
     area.close()
@@ -101,6 +125,54 @@ def test_every_write(tmp_path, server, part, loses):
             break
         _complete(machine, original, server)
         number += 4
+
+
+@pytest.mark.parametrize("loses", [NOTHING, OLDER, ALL])
+def test_every_write_of_an_image_with_its_own_postinst(tmp_path, loses):
+    """It copies the kernel to the EFI system partition and changes the table by itself."""
+    with UpdateServer(payloads.full(IMAGE)) as server:
+        number = 1
+        while True:
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            machine = _make(folder, server, WithPostinst)
+            original = machine.content(3)
+            power = _cut(machine, number, loses=loses)
+            if not power.is_off:
+                break
+            _complete(machine, original, server)
+            number += 3
+    assert number > 30
+
+
+@pytest.mark.parametrize("loses", [NOTHING, OLDER, ALL])
+def test_every_write_of_the_first_check_of_a_new_version(tmp_path, server, loses):
+    """Before it is marked as good the old one may come back; after that the new one stays."""
+    number = 1
+    while True:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        machine = _make(folder, server)
+        original = machine.content(3)
+        machine.check()
+        assert machine.boot() == 4
+        power = _cut(machine, number, loses=loses)
+        was_good = bits(machine.disk)[4][2]
+        machine.boot()
+        _check_slot(machine, original)
+        if was_good or not power.is_off:
+            assert machine.current == 4
+        for _ in range(2):  # one may only tell that the new version did not come up
+            machine.check()
+            if machine.current == 3:
+                assert machine.boot() == 4
+                _check_slot(machine, original)
+        assert machine.check().attempt.status.operation is Operation.IDLE
+        assert bits(machine.disk)[4][1:] == (0, 1)
+        if not power.is_off:
+            break
+        number += 1
+    assert number > 4
 
 
 def test_twice_in_a_row(tmp_path, server):
