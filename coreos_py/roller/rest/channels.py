@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def listing(tx: Tx, ask: Ask) -> Response:
     """An application's channels by name."""
-    app_id, page = ask.id("app"), ask.page()
+    app_id, page = ask.found("application", apps.find(tx, ask.id("app"))).id, ask.page()
     found = channels.listing(tx, app_id, limit=page.limit, offset=page.offset)
     return ask.rows([views.channel(tx, item) for item in found], channels.count(tx, app_id))
 

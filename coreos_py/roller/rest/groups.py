@@ -42,7 +42,7 @@ _ZERO: dict[str, Any] = {
 
 def listing(tx: Tx, ask: Ask) -> Response:
     """An application's groups, the newest first."""
-    app_id, page = ask.id("app"), ask.page()
+    app_id, page = ask.found("application", apps.find(tx, ask.id("app"))).id, ask.page()
     found = groups.listing(tx, app_id, limit=page.limit, offset=page.offset)
     return ask.rows([views.group(tx, ask, item) for item in found], groups.count(tx, app_id))
 

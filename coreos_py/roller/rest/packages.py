@@ -32,7 +32,7 @@ _ACTION = (
 
 def listing(tx: Tx, ask: Ask) -> Response:
     """An application's packages, the newest version first."""
-    app_id, page = ask.id("app"), ask.page()
+    app_id, page = ask.found("application", apps.find(tx, ask.id("app"))).id, ask.page()
     found = packages.listing(tx, app_id, limit=page.limit, offset=page.offset)
     return ask.rows([shapes.package(item) for item in found], packages.count(tx, app_id))
 

@@ -62,6 +62,13 @@ def test_an_empty_list_is_404_for_coreroller_clients_and_an_array_for_ours(bed):
     assert ours.headers["X-Total-Count"] == "0"
 
 
+def test_a_list_of_what_is_not_there_is_404_for_all(bed):
+    for path in ("groups", "channels", "packages", "instances"):
+        for headers in ({}, JSON):
+            url = f"/api/apps/{STABLE}/{path}"
+            assert bed.ask("GET", url, token=bed.viewer, headers=headers).status == 404
+
+
 def test_a_refusal_has_its_reason_for_our_clients_only(bed):
     body = {"name": "CoreOS"}
     plain = bed.ask("POST", "/api/apps", body, token=bed.admin)
