@@ -5,6 +5,7 @@ What it says on its console is evidence; a root shell on its second serial port 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import socket
@@ -21,6 +22,8 @@ _FIRMWARE = Path("/usr/share/OVMF")
 _QUICK = "cryptomgr.notests mitigations=off"
 _SHELL = "systemd.show_status=0 systemd.debug_shell=ttyS1"
 APPEND = f"console=ttyS0 panic=1 loglevel=5 {_QUICK} {_SHELL}"
+_PROMPT = re.compile(r"@core:[^\n]*# ")
+_READY = re.compile(r"^SHELL READY$", re.MULTILINE)
 _CHOSEN = re.compile(rb"init: booting slot ([ab]), ")
 _STARTED = re.compile(rb"init: /usr is /dev/vda([0-9]+)")
 
@@ -53,6 +56,7 @@ class Qemu:
         self._shell: socket.socket | None = None
         self._console = self._folder / f"{disk.name}.console"
         self._count = 0
+        self._greeted = 0  # the boot, from 1, whose shell is set up
 
     def __enter__(self) -> Self:
         self.power_on()
@@ -147,18 +151,25 @@ class Qemu:
     # -- the shell
 
     def run(self, command: str, *, within_s: float = BOOT_S) -> str:
-        """What a command prints, as root; it has to succeed. Waits for the shell to be there."""
+        """What a command prints, as root; it has to succeed. After wait_started, in that boot."""
         deadline = time.monotonic() + within_s
+        if self._greeted != len(self.started):
+            # Nothing is typed before it has asked: what piles up on the wire gets cut somewhere.
+            self._receive_until(_PROMPT, deadline)
+            setup = "stty -echo -onlcr; PS1= PS2=; bind 'set enable-bracketed-paste off'"
+            # Split, so that no echo of it is taken for the answer.
+            self._type(f"{setup}; echo 'SHELL 'READY")
+            self._receive_until(_READY, deadline)
+            self._greeted = len(self.started)
         self._count += 1
         mark = f"{self._count}-{time.monotonic_ns()}"
-        setup = "stty -echo -onlcr; PS1= PS2=; bind 'set enable-bracketed-paste off' 2>/dev/null"
-        # Split, so that no echo of it is taken for the answer.
-        self._exchange(f"\n{setup}; echo 'READY '{mark}", f"READY {mark}\n", deadline, again=True)
-        wrapped = f'{{ {command}\n}} </dev/null 2>&1; echo "DONE "{mark} $?'
-        text = self._exchange(wrapped, f"DONE {mark} ", deadline)
-        output, _, rest = text.partition(f"DONE {mark} ")
-        code = rest.split()[0] if rest.split() else self._receive(deadline).split()[0]
-        assert code == "0", f"{command}: exit status {code}: {output}"
+        self._type(f"{{ {command}\n}} </dev/null 2>&1; echo 'DONE '{mark} $?.")
+        done = re.compile(rf"DONE {mark} ([0-9]+)\.\n")
+        output = self._receive_until(done, deadline)
+        found = done.search(output)
+        assert found is not None
+        output = output[: found.start()]
+        assert found[1] == "0", f"{command}: exit status {found[1]}: {output}"
         return output
 
     def look(self) -> None:
@@ -171,24 +182,18 @@ class Qemu:
         status = "update_engine_client -status 2>/dev/null"
         self.run(f"until {status} | grep -q _IDLE; do sleep 0.5; done")
 
-    def _exchange(self, text: str, answer: str, deadline: float, *, again: bool = False) -> str:
+    def _type(self, line: str) -> None:
         assert self._shell is not None
-        received = ""
-        asked_at = 0.0
-        while answer not in received.replace("\r", ""):
-            now = time.monotonic()
-            if now > deadline:
-                raise Failure(f"no answer to {text!r}: {received}\n--- console\n{self._tail()}")
-            if not asked_at or (again and now - asked_at > 2):
-                self._shell.sendall(f"{text}\n".encode())
-                asked_at = now
-            received += self._receive(deadline)
-        return received.replace("\r", "")
+        self._shell.sendall(f"{line}\n".encode())
 
-    def _receive(self, deadline: float) -> str:
+    def _receive_until(self, pattern: re.Pattern[str], deadline: float) -> str:
         assert self._shell is not None
-        assert time.monotonic() < deadline
-        try:
-            return self._shell.recv(1 << 16).decode(errors="replace")
-        except TimeoutError:
-            return ""
+        received = b""
+        while True:
+            text = received.decode(errors="replace").replace("\r", "")
+            if pattern.search(text):
+                return text
+            if time.monotonic() > deadline:
+                raise Failure(f"no {pattern.pattern!r} in {text!r}\n--- console\n{self._tail()}")
+            with contextlib.suppress(TimeoutError):
+                received += self._shell.recv(1 << 16)
