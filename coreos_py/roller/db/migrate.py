@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import NamedTuple
 
-from coreos_py.roller.db.driver import Database, DatabaseError
+from coreos_py.roller.db.driver import Database, DatabaseError, Tx
 
 _SERIAL = {
     "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -56,22 +56,31 @@ def migrate(
             hint="use the newer rollerd, or a copy of the database from before its first start",
         )
     missing = [step for step in known if step.number not in applied]
-    for step in missing:
-        _apply(database, step, now_us)
-    return missing
+    return [step for step in missing if _apply(database, step, now_us)]
 
 
-def _apply(database: Database, step: Migration, now_us: int) -> None:
+def is_applied(tx: Tx, number: int) -> bool:
+    """Whether a step has been taken."""
+    return tx.one("SELECT 1 FROM migration WHERE number = ?", number) is not None
+
+
+def note(tx: Tx, number: int, name: str, now_us: int) -> None:
+    """Write down that a step has been taken."""
+    tx.execute(
+        "INSERT INTO migration (number, name, applied_us) VALUES (?, ?, ?)", number, name, now_us
+    )
+
+
+def _apply(database: Database, step: Migration, now_us: int) -> bool:
+    """False if another rollerd that starts at this moment was faster."""
     serial = _SERIAL[database.dialect]
     try:
         with database.transaction() as tx:
+            if is_applied(tx, step.number):
+                return False
             for statement in step.statements:
                 tx.execute(statement.replace("{serial}", serial))
-            tx.execute(
-                "INSERT INTO migration (number, name, applied_us) VALUES (?, ?, ?)",
-                step.number,
-                step.name,
-                now_us,
-            )
+            note(tx, step.number, step.name, now_us)
     except DatabaseError as err:
         raise DatabaseError(f"migration {step.number} ({step.name}) failed: {err}") from err
+    return True

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from coreos_py.roller.db import apps, channels, groups
 from coreos_py.roller.db.driver import Database, Tx
-from coreos_py.roller.db.migrate import migrate
+from coreos_py.roller.db.migrate import is_applied, migrate, note
 from coreos_py.roller.records import COREOS_APP, App, Channel, Group, Policy
+
+_FILLED = 0  # the number under which it is written down that the first application was made
 
 # name, channel's id, its color, group's id, description, the group's policy
 _STREAMS = (
@@ -40,11 +42,12 @@ COREOS_TRACKS = {stream[0].lower(): stream[3] for stream in _STREAMS}
 
 def prepare(database: Database, now_us: int) -> bool:
     """Migrate, and fill a new database; whether it was new. DatabaseError."""
-    applied = migrate(database, now_us)
-    is_new = any(step.number == 1 for step in applied)
-    if is_new:
-        with database.transaction() as tx:
+    migrate(database, now_us)
+    with database.transaction() as tx:
+        is_new = not is_applied(tx, _FILLED)
+        if is_new:
             _fill(tx, now_us)
+            note(tx, _FILLED, "first application", now_us)
     return is_new
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import pytest
 
 from coreos_py.roller.db import apps, groups, packages
 from coreos_py.roller.db.driver import DatabaseError, Rejected, connect
 from coreos_py.roller.db.migrate import Migration, migrate, steps
+from coreos_py.roller.db.setup import prepare
 from coreos_py.roller.records import App
 from tests.support import rollerdb
 
@@ -145,6 +149,34 @@ def test_a_newer_database_is_refused(empty):
     assert str(caught.value) == (
         f"the database is of version 1000, this program knows up to {newest}"
     )
+
+
+def test_a_start_that_was_cut_short_is_made_up_for(empty):
+    """Migrated, and killed before there was an application; and applications may all go."""
+    migrate(empty, 1)
+    assert prepare(empty, 2)
+    with empty.transaction() as tx:
+        (app,) = apps.listing(tx)
+        apps.delete(tx, app.id)
+    assert not prepare(empty, 3)
+    with empty.transaction() as tx:
+        assert apps.listing(tx) == []
+
+
+def test_two_that_start_at_once(place, tmp_path):
+    """Both take all steps, as far as the other one has left any."""
+    where = place if place.startswith("postgres") else str(tmp_path / "both.db")
+
+    def start(_):
+        with closing(connect(where)) as found:
+            if found.dialect == "postgres":
+                with found.transaction() as tx:
+                    tx.execute("CREATE SCHEMA IF NOT EXISTS twice")
+                    tx.execute("SET search_path TO twice")
+            return prepare(found, 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(start, range(4))) == [False, False, False, True]
 
 
 def test_half_a_migration_is_none(empty):
