@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from coreos_py.http.message import Request, Response
 
 if TYPE_CHECKING:
-    from coreos_py.roller.auth import Principal
     from coreos_py.roller.db.driver import Tx
 
 
@@ -25,7 +24,6 @@ class Config(NamedTuple):
     locks: bool = False  # an etcd with reboot locks is configured
     payloads: bool = False  # payload files are hosted here
     title: str = "rollerd"
-    payload_dir: str = ""
 
 
 class Call(NamedTuple):
@@ -39,7 +37,6 @@ class Call(NamedTuple):
     now_us: int  # microseconds since the epoch, UTC
     base_url: str  # "http://host:port" as the client sees it, no slash at the end
     peer: str  # the client's address without a port
-    who: Principal | None  # set by the families that know users
     new_id: Callable[[], str]
     config: Config
     changed: set[tuple[str, str]]

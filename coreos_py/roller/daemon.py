@@ -148,7 +148,6 @@ class Daemon:
             locks=bool(options.etcd),
             payloads=True,
             title=options.title,
-            payload_dir=options.payload_dir,
         )
         access = AccessLog()
 

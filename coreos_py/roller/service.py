@@ -92,7 +92,6 @@ class Service:
             time.time_ns() // 1000,
             self._base_url(request),
             self.client(request),
-            None,
             _new_id,
             self._config,
             set(),

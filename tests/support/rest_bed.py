@@ -98,7 +98,6 @@ class RestBed:
             self.now_us,
             "http://rollerd.example:8000",
             peer,
-            None,
             self._new_id,
             self.config,
             set(),

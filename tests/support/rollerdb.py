@@ -87,7 +87,6 @@ class Server:
             self.now_us,
             "http://rollerd:8000",
             "10.0.0.1",
-            None,
             lambda: f"id-{next(self._ids)}",
             self._config,
             self.changed,

@@ -17,7 +17,7 @@ from coreos_py.roller.worker import Job, Worker
 
 
 def call():
-    return Call(Request("POST", b"/x", {}, 1), 0, "", "", None, str, Config(), {("a", "b")})
+    return Call(Request("POST", b"/x", {}, 1), 0, "", "", str, Config(), {("a", "b")})
 
 
 def put(value):
