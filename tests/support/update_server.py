@@ -20,9 +20,7 @@ CUSTOM = 1 << 28  # what every error code carries when the server is not upstrea
 class UpdateServer:
     """`payload` is on offer as `version` to every machine that runs another one."""
 
-    def __init__(
-        self, payload: bytes, *, version: str = "2.0.0", host: str = "127.0.0.1"
-    ) -> None:
+    def __init__(self, payload: bytes, *, version: str = "2.0.0", host: str = "127.0.0.1") -> None:
         self.version = version
         self.offer(payload)
         self.urls = 1
@@ -123,8 +121,8 @@ class UpdateServer:
             def do_GET(self) -> None:
                 asked = self.headers.get("Range", "")
                 owner.ranges.append(asked)
-                if owner.statuses:
-                    self._send(owner.statuses.pop(0), b"not now")
+                if owner.statuses or not self.path.endswith("/update.gz"):
+                    self._send(owner.statuses.pop(0) if owner.statuses else 404, b"not now")
                     return
                 start = 0
                 if asked and owner.has_ranges:
