@@ -26,9 +26,10 @@ from coreos_py.roller.coreupdate.family import CoreUpdate, Parts
 from coreos_py.roller.coreupdate.keys import Keys
 from coreos_py.roller.coreupdate.table import Door
 from coreos_py.roller.coreupdate.upload import FormUploads
-from coreos_py.roller.db import samples
+from coreos_py.roller.db import packages, samples
 from coreos_py.roller.hosting import Hosting
 from coreos_py.roller.intake import Intakes
+from coreos_py.roller.leftovers import Leftovers
 from coreos_py.roller.locks import Doors, Locks
 from coreos_py.roller.metrics import Metrics
 from coreos_py.roller.pages import Pages
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 BODY_MAX = 1 << 20
 FILES_WANTED = 65_536
 UPKEEP_S = 60.0
+SWEEP_S = 3600.0
 _DRAIN_S = 1.0
 _WORK_S = 3.0
 _DISK_THREADS = 4
@@ -74,6 +76,7 @@ class Daemon:
         self._metrics = Metrics()
         self._gate = Gate(secrets.token_bytes)
         self._payloads = Payloads(options.payload_dir)
+        self._leftovers = Leftovers()
         self._threads = ThreadPoolExecutor(_DISK_THREADS, "roller-disk")
         self._closers: list[Callable[[], object]] = []
 
@@ -256,11 +259,22 @@ class Daemon:
     # -- now and then ------
 
     async def _upkeep(self, worker: Worker, service: Service) -> None:
-        """Samples for the charts, and what reads have left to be written."""
+        """Samples for the charts, what reads have left to be written, payloads to remove."""
         request = Request("POST", b"/", {}, 1)
+        sweep_at_s = 0.0
         while True:
             await worker.run(self._tidy, service.call(request), write=True)
+            if time.monotonic() > sweep_at_s:
+                sweep_at_s = time.monotonic() + SWEEP_S
+                await worker.run(self._sweep, service.call(request), write=False)
             await asyncio.sleep(UPKEEP_S)
+
+    def _sweep(self, tx: Tx, _call: Call) -> Response:
+        present = self._payloads.names()
+        for name in self._leftovers.look(present, packages.filenames(tx)):
+            log.info("payloads: no package needs %s any more, it is removed", name)
+            self._payloads.remove(name)
+        return Response(200)
 
     def _tidy(self, tx: Tx, call: Call) -> Response:
         samples.take(tx, call.now_us)

@@ -81,6 +81,10 @@ class Payloads:
         etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"'
         return File(fd, found.st_size, Validators(etag, int(found.st_mtime)))
 
+    def names(self) -> list[str]:
+        """The payloads there are."""
+        return [name for name in os.listdir(self.directory) if is_name(name)]
+
     def receive(self) -> Incoming:
         """A new file, not visible yet."""
         return Incoming(self.directory)

@@ -54,7 +54,8 @@ _PURE_ETCD = (
     " version wal_record wal_replay"
 )
 _PURE_ROLLER = (
-    "records semver interval tally policy judge rollout validate auth rest.fields rest.shapes"
+    "auth interval judge leftovers metrics policy ranges records rest.fields rest.shapes"
+    " rollout semver tally validate"
 )
 PURE = (
     "coreos_py.base.unitfile",

@@ -40,6 +40,12 @@ def count(tx: Tx, app_id: str) -> int:
     return int(row[0]) if row else 0
 
 
+def filenames(tx: Tx) -> list[str]:
+    """The payloads that packages name."""
+    rows = tx.all("SELECT DISTINCT filename FROM package WHERE filename IS NOT NULL")
+    return [row[0] for row in rows]
+
+
 def add(tx: Tx, package: Package) -> None:
     """Register a package, its action and its blacklist; Invalid when the version is there."""
     _check_free(tx, package)
