@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py import __version__
 from coreos_py.http.message import Request, Response, error_body
-from coreos_py.roller import metrics
+from coreos_py.roller import metrics, stream
 from coreos_py.roller.metrics import Family, Sample
 from coreos_py.roller.rest.gate import Needs
 from coreos_py.roller.worker import Job
@@ -79,6 +79,8 @@ class Pages:
         def done(answer: Response) -> None:
             if answer.status != 200:
                 pending.complete(answer)
+            elif request.method == "HEAD":
+                pending.complete(Response(200, stream.HEADERS))
             elif not pending.closed:
                 self._stream.subscribe(pending)
 

@@ -73,6 +73,8 @@ class Listener:
 def test_changes_are_told(started):
     server = started()
     assert server.ask("GET", "/api/stream", user=None).status == 401
+    assert server.ask("HEAD", "/api/stream").headers["Content-Type"] == "text/event-stream"
+    assert server.ask("POST", "/api/stream").status == 405
     listener = Listener(server)
     assert server.omaha(Machine(1).check()).status == 200
     assert listener.change("instance") == COREOS
