@@ -97,12 +97,12 @@ class Postgres:
         try:
             self._socket = _connected(self._target)
         except (OSError, WireError) as err:
-            raise DatabaseError(f"cannot open the database {self._target}: {err}") from None
+            raise DatabaseError(f"cannot open the database {self._target}: {_why(err)}") from None
         try:
             self._sign_in()
         except WireError as err:
             self._socket.close()
-            raise DatabaseError(f"cannot open the database {self._target}: {err}") from None
+            raise DatabaseError(f"cannot open the database {self._target}: {_why(err)}") from None
         self._socket.settimeout(STATEMENT_TIMEOUT_S)
 
     # -- Tx
@@ -229,7 +229,7 @@ class Postgres:
     def _lost(self, err: Exception) -> _Lost:
         self._is_open = False
         self._socket.close()
-        return _Lost(f"postgres: {self._target}: {err}")
+        return _Lost(f"postgres: {self._target}: {_why(err)}")
 
     # -- signing in
 
@@ -268,6 +268,13 @@ class Postgres:
         else:
             raise WireError(f"the server's way to ask for a password ({kind}) is not known")
         return scram
+
+
+def _why(err: Exception) -> str:
+    """Without the number of an OSError; errors of TLS say more than their strerror."""
+    if isinstance(err, OSError) and not isinstance(err, ssl.SSLError):
+        return err.strerror or str(err)
+    return str(err)
 
 
 def _connected(found: Target) -> socket.socket:
