@@ -159,6 +159,10 @@ addEventListener("hashchange", () => {
 });
 watchSession(async () => {
   if (!(await learn())) return;
+  if (!config.user && !config.anonymous_read) {
+    await go();
+    return;
+  }
   const route = parse(location.hash);
   drawTop(element("top"), config, route.name);
   page.adopt(contextOf(route));
