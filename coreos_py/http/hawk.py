@@ -11,7 +11,6 @@ import binascii
 
 from coreos_py.base.errors import WireError
 
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -163,6 +163,6 @@ def test_answers_that_are_none(data):
 def test_where_the_first_package_is():
     check = omahaclient.check_of(omahaclient.read(OK))
     assert (check.status, check.version, check.url) == ("ok", "2.0.0", "http://h/p/u.gz")
+    bare = omahaclient.read(b'<response><app><updatecheck status="ok"/></app></response>')
     with pytest.raises(WireError, match="no manifest"):
-        bare = b'<response><app><updatecheck status="ok"/></app></response>'
-        omahaclient.check_of(omahaclient.read(bare))
+        omahaclient.check_of(bare)
