@@ -81,18 +81,25 @@ def register(tx: Tx, caller: Caller) -> Standing:
 
 
 def _meet(tx: Tx, caller: Caller, known: Instance | None) -> bool:
-    """Write what is new about a machine; whether it has booted since it was here."""
+    """Write what is new about a machine; whether it has booted since it was here.
+
+    Of a machine with several applications nobody can tell: not all clients mean the kernel's boot.
+    """
     machine = caller.machine
     if known is None:
         instances.put(tx, None, machine._replace(created_us=caller.now_us))
         return False
-    told = machine._replace(
-        created_us=known.created_us,
-        alias=known.alias or machine.alias,
-        boot_id=machine.boot_id or known.boot_id,
+    told = Instance(
+        known.id,
+        machine.ip,
+        known.created_us,
+        known.alias or machine.alias,  # an operator's name stays
+        *(new or old for new, old in zip(machine[4:], known[4:], strict=True)),
     )
     instances.put(tx, known, told)
-    return bool(known.boot_id) and known.boot_id != told.boot_id
+    if not known.boot_id or known.boot_id == told.boot_id:
+        return False
+    return len(instances.standings(tx, known.id)) == 1
 
 
 def report(tx: Tx, caller: Caller, event: Event) -> None:

@@ -5,6 +5,7 @@
     post [path=/omaha/]                  the body as it is on the lines below
     clock "15 minutes"
     publish 2.0.0 | point stable 2.0.0 | unpublish | pause REASON | resume
+    join other                           another application with a group of this name
     standing one | group | activity | events one
 
 What omaha-coreroller.txt expects of Omaha replies is what CoreRoller 1.0.6 answered in the same
@@ -19,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from coreos_py.roller import interval
-from coreos_py.roller.db import channels, events, groups, packages
-from coreos_py.roller.records import COREOS_APP, ActivityClass, Policy, Severity
+from coreos_py.roller.db import apps, channels, events, groups, packages
+from coreos_py.roller.records import COREOS_APP, ActivityClass, App, Group, Policy, Severity
 from tests.support import rollerdb, transcript
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "roller"
@@ -98,6 +99,11 @@ class Story:
         found = packages.by_version(self.tx, COREOS_APP, version)
         moved = channel._replace(package_id=found.id)
         channels.update(self.tx, moved, self.server.now_us)
+
+    def do_join(self, command):
+        name = command.bare[0]
+        apps.add(self.tx, App(name, name, "", None, 1))
+        groups.add(self.tx, Group(f"g-{name}", name, None, name, "", name, 1, Policy()))
 
     def do_unpublish(self, command):
         channel = channels.find(self.tx, "c-main")
