@@ -144,6 +144,7 @@ class SlotMachine:
         self.root = home / "root"
         self.boots: list[Boot] = []
         self.problem = ""
+        self.is_broken = False  # does not start again after the next reset
         self._is_powered = False
         self._loader: threading.Thread | None = None
         bed.shell(f"make_machine {number}")
@@ -171,7 +172,7 @@ class SlotMachine:
 
     def power_on(self) -> None:
         """Switch on; the boot loader has taken over when this returns."""
-        assert not self._is_powered
+        assert self._loader is None or not self._loader.is_alive()
         self._is_powered = True
         self._loader = threading.Thread(target=self._boot_for_ever, daemon=True)
         self._loader.start()
@@ -186,7 +187,7 @@ class SlotMachine:
 
     def _boot_for_ever(self) -> None:
         try:
-            while self._is_powered and self._boot() != 0:
+            while self._is_powered and self._boot() != 0 and not self.is_broken:
                 assert len(self.boots) < _BOOTS_MAX, f"boots for ever: {self.boots}"
         except Exception as err:  # noqa: BLE001 - told by whoever waits for the machine
             self.problem = f"{type(err).__name__}: {err}"

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from coreos_py.omaha.codes import ErrorCode
+from coreos_py.update import engine as engines
 from coreos_py.update import prefs as names
 from coreos_py.update.attempt import Operation
 from coreos_py.update.disk import Area
 from coreos_py.update.slots import Slots
 from tests.support import payloads
+from tests.support.awaiting import until
 from tests.support.slots import bits
 from tests.support.update_machine import Machine
 from tests.support.update_server import CUSTOM, UpdateServer
@@ -391,3 +393,27 @@ def test_stopping_while_it_writes(server, machine):
         assert machine.check().attempt.status.operation is Operation.NEED_REBOOT
     assert machine.boot() == 4
     assert machine.content(4)[: len(IMAGE)] == IMAGE
+
+
+@pytest.mark.parametrize("is_pending", [False, True])
+def test_the_running_slot_is_marked_good_after_a_while(machine, monkeypatch, is_pending):
+    """Without any check; not when an update waits for the reboot, whose slot is on top."""
+    monkeypatch.setattr(engines, "GOOD_AFTER_S", 0.0)
+    if is_pending:
+        machine.check()
+        wanted = {3: (1, 0, 1), 4: (2, 1, 0)}
+    else:
+        Slots(machine.disk, 4).mark_new()  # slot A is on trial, and was booted
+        wanted = {3: (1, 0, 1), 4: (0, 0, 0)}
+
+    async def run():
+        engine = machine.engine()
+        life = asyncio.create_task(engine.run())
+        await until(lambda: engine._is_good and bits(machine.disk) == wanted, "the slot is marked")
+        await asyncio.sleep(0.1)  # what would be done wrongly is done by now, mostly
+        life.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await life
+
+    asyncio.run(run())
+    assert bits(machine.disk) == wanted
