@@ -102,9 +102,27 @@ def test_reboot_takes_the_lock_first(tmp_path, bus, locksmithctl, error, said, l
         login.join(60)
         name = "org.freedesktop.login1.Manager.Reboot"
         assert login.asked == [("/org/freedesktop/login1", name, False)]
-        if not error:  # its own lock is in the way of a second one, as in 0.6.2
-            full = (1, "", "Error locking: semaphore is at 0\n")
-            assert locksmithctl("-endpoint", etcd.client_url, "reboot") == full
+
+
+def test_its_own_lock_is_in_nobodys_way(tmp_path, bus, locksmithctl):
+    """0.6.2 says "semaphore is at 0" to the very machine that has the lock."""
+    with EtcdCluster(tmp_path, 1) as cluster:
+        etcd = cluster.members[0]
+        flags = ("-endpoint", etcd.client_url)
+        assert locksmithctl(*flags, "lock") == (0, "", "")
+        held = etcd.value(KEY)
+        login = Login(bus, "not now")
+        kept = (1, "", "Error rebooting: not now; the lock is kept\n")
+        assert locksmithctl(*flags, "reboot") == kept
+        login.join(60)
+        login = Login(bus)
+        assert locksmithctl(*flags, "reboot") == (0, "", "")
+        login.join(60)
+        assert etcd.value(KEY) == held
+        assert locksmithctl(*flags, "unlock") == (0, "", "")
+        assert locksmithctl(*flags, "lock", "other") == (0, "", "")
+        full = (1, "", "Error locking: semaphore is at 0\n")
+        assert locksmithctl(*flags, "reboot") == full
 
 
 def test_nobody_there_to_ask(tmp_path, bus, locksmithctl):

@@ -36,7 +36,8 @@ COMMANDS = (
         "reboot",
         f"{_REBOOT}:reboot",
         help="take the reboot lock for this machine, and reboot it",
-        about="Nobody gives the lock back afterwards unless locksmithd runs: unlock does.",
+        about="A lock that this machine has already will do. Nobody gives it back afterwards "
+        "unless locksmithd runs: unlock does.",
     ),
     Command(
         "release",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.locksmith.ctl.session import Fatal, fail, open_lock, this_machine
+from coreos_py.locksmith.semaphore import SemaphoreError
 from coreos_py.systemd import dbus_login
 from coreos_py.systemd.dbus_connection import DBusError
 
@@ -21,7 +22,10 @@ _NEED_REBOOT = (0, 0.0, "UPDATE_STATUS_UPDATED_NEED_REBOOT", "", 0)
 
 
 def reboot(call: Call) -> int:
-    """Take this machine's lock and reboot; the lock is given back only if logind refuses."""
+    """Take this machine's lock and reboot; a lock just taken is given back if logind refuses.
+
+    0.6.2 refuses a machine that has the lock already.
+    """
     if os.geteuid() != 0:
         raise Fatal("Must be root to initiate reboot.")
     return asyncio.run(_reboot(open_lock(call)))
@@ -40,19 +44,33 @@ async def _reboot(lock: Lock) -> int:
     try:
         holder = this_machine()
         try:
-            lock.lock(holder)
+            is_new = _take(lock, holder)
         except CoreosError as err:
             fail("Error locking:", err)
-        await _ask(bus, lock, holder)
+        await _ask(bus, lock, holder if is_new else "")
     finally:
         await bus.close()
     return 0
 
 
+def _take(lock: Lock, holder: str) -> bool:
+    """Have the lock; False when this machine had it."""
+    try:
+        lock.lock(holder)
+    except SemaphoreError:
+        if holder not in (lock.read().holders or ()):
+            raise
+        return False
+    return True
+
+
 async def _ask(bus: Connection, lock: Lock, holder: str) -> None:
+    """Ask logind; on its refusal the lock is given back, unless `holder` is empty."""
     try:
         await dbus_login.reboot(bus)
     except DBusError as err:
+        if not holder:
+            fail("Error rebooting:", f"{err}; the lock is kept")
         print(f"Error rebooting: {err}", file=sys.stderr)
         try:
             lock.unlock(holder)
