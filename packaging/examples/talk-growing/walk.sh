@@ -11,7 +11,7 @@ machines() { within 240 1 "[ \$(fleetctl list-machines --no-legend | wc -l) -eq 
 step "three machines, from one user-data"
 at 1 "fleetctl list-machines"
 at 1 "etcdctl member list | sort -t = -k 3"
-at 1 "etcdctl cluster-health"
+soon 60 1 "etcdctl cluster-health"
 at 1 "cat /run/flannel/options.env; echo"
 
 step "three pages, one on each machine; a fourth has no place"
@@ -33,7 +33,7 @@ at 1 "fleetctl list-units"
 at 4 "etcdctl member list | wc -l"
 at 4 "curl -sS -L http://127.0.0.1:4001/v2/keys/ -XPOST -d value=through-the-proxy"
 at 4 "curl -sS --retry 20 --retry-connrefused $(address_of 1 example@4.service):8000/"
-at 4 "journalctl -o cat --no-pager -u etcd2 | grep -m 1 -o 'falling back to proxy'"
+soon 60 4 "journalctl -o cat --no-pager -u etcd2 | grep -m 1 -o 'falling back to proxy'"
 
 step "machines go: what has a place elsewhere moves, what has none waits"
 at 1 "fleetctl destroy example@4"

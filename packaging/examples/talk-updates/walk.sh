@@ -17,12 +17,12 @@ token=$(silently 1 "sed -n 's/.*ETCD_DISCOVERY=\(.*\)\"/\1/p' /run/systemd/syste
 at 1 "cat /run/systemd/system/etcd2.service.d/20-cloudinit.conf"
 at 1 "curl -sS $token/_config/size"
 at 1 "curl -sS -i '$token?sorted=true'"
-at 1 "etcdctl cluster-health"
+soon 60 1 "etcdctl cluster-health"
 
 step "which releases these machines follow, and when they may reboot"
 at 1 "cat /etc/coreos/update.conf"
 at 1 "cat /etc/lsb-release"
-soon 120 1 "update_engine_client -status 2>/dev/null"
+soon 120 1 "update_engine_client -status 2>/dev/null | grep -B 2 -A 2 STATUS_IDLE"
 at 1 "locksmithctl status"
 
 step "the strategies"
