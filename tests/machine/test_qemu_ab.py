@@ -19,7 +19,7 @@ from tests.support.update_site import COMPLETE, CUSTOM, FAILED, INSTALLED, UPDAT
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(3600)]
 
-WANTED = "multi-user.target.wants/useless.service"
+UNITS = "lib/systemd/system"
 HANGS = "#!/bin/sh\nexec sleep 1000000\n"
 WIPE = 'dd if=/dev/zero of="$1" bs=1024 seek=1 count=1 conv=notrunc 2>&1\n'
 UNIT = "[Unit]\nDescription=Of no use\n[Service]\nType=oneshot\nExecStart=/bin/false\n"
@@ -122,7 +122,10 @@ def broken(images: Images, version: str) -> Path:
         case "3.2.0":  # has an init that hangs: nobody feeds the watchdog
             files = {"lib/systemd/systemd": HANGS}
         case _:  # has a unit that fails, and is given up before it is marked as good
-            files = {f"lib/systemd/system/{name}": UNIT for name in (WANTED, "useless.service")}
+            files = {
+                f"{UNITS}/useless.service": UNIT,
+                f"{UNITS}/multi-user.target.d/useless.conf": "[Unit]\nWants=useless.service\n",
+            }
     return images.payload(images.version(version, files), old=True)
 
 

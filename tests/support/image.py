@@ -52,7 +52,7 @@ class Images:
             source = self._folder / f"file-{version}-{number}"
             source.write_text(text)
             source.chmod(0o755 if text.startswith("#!") else 0o644)
-            script += [f"rm {name}", f"write {source} {name}"]
+            script += [f"mkdir {Path(name).parent}", f"rm {name}", f"write {source} {name}"]
         subprocess.run(
             ["debugfs", "-w", "-f", "-", str(image)],
             input="\n".join(script).encode(), capture_output=True, check=True,

@@ -23,7 +23,7 @@ _QUICK = "cryptomgr.notests mitigations=off"
 _SHELL = "systemd.show_status=0 systemd.debug_shell=ttyS1"
 APPEND = f"console=ttyS0 panic=1 loglevel=5 {_QUICK} {_SHELL}"
 _PROMPT = re.compile(r"@core:[^\n]*# ")
-_READY = re.compile(r"^SHELL READY$", re.MULTILINE)
+_READY = re.compile(r"SHELL READY\n")
 _CHOSEN = re.compile(rb"init: booting slot ([ab]), ")
 _STARTED = re.compile(rb"init: /usr is /dev/vda([0-9]+)")
 
