@@ -54,6 +54,7 @@ WAYS = {
     "update-ssh-keys": ["update-ssh-keys", "-u", "no such user"],
     "locksmithctl lock": ["locksmithctl", "--endpoint", NOWHERE, "lock", "a"],
     "updatectl app list": ["updatectl", "--server", NOWHERE, "app", "list"],
+    "updateservicectl app list": ["updateservicectl", "--server", NOWHERE, "app", "list"],
     "updatectl group pause": [
         "updatectl",
         "--server",
