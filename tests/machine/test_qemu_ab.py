@@ -75,6 +75,7 @@ def test_an_update_comes_up_whatever_happens_on_the_way(images, site):
         site.publish("2.0.0", payload)
         machine.look()
         site.gate.wait_reached()
+        machine.run("sync")  # else what it has may still be in its memory alone
         machine.cut_power()
         site.gate.open()
 
