@@ -1,7 +1,7 @@
 """A provisioning script of the usual shape brings up machines that configure themselves.
 
 Under the conditions that such scripts meet: a cloud-config that went through Ruby, a discovery
-service that answers only the third time, and a machine whose etcd comes late.
+service that answers only the third time, and a machine whose etcd comes half a minute late.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ coreos:
     - name: 40-late.conf
       content: |
         [Service]
-        ExecStartPre=/bin/sh -c '[ -e /var/lib/etcd2/member ] || [ %H != core-03 ] || sleep 15'
+        ExecStartPre=/bin/sh -c '[ -e /var/lib/etcd2/member ] || [ %H != core-03 ] || sleep 30'
     command: start
   - name: fleet.service
     command: start
