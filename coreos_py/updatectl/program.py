@@ -11,22 +11,26 @@ import sys
 
 from coreos_py.cli import grammar
 from coreos_py.cli.grammar import GO
-from coreos_py.cli.program import Program, load
-from coreos_py.cli.settings import BOOL, resolve
+from coreos_py.cli.program import load
+from coreos_py.cli.settings import resolve
+from coreos_py.cli.skeleton import SkeletonProgram
 from coreos_py.updatectl.session import ERROR_NO_COMMAND, ERROR_USAGE
 from coreos_py.updatectl.table import COMMANDS, NEEDS, SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from coreos_py.cli.grammar import FlagError, Parsed
-    from coreos_py.cli.program import Call, Command
+    from coreos_py.cli.program import Call, Command, Program
 
 VERSION = "2.1.0+git"  # of the program whose behaviour this is; scripts compare it
 UPSTREAM_NAME = "updateservicectl"
 
 
-class UpdatectlProgram(Program):
+class UpdatectlProgram(SkeletonProgram):
     """What updateservicectl 2.1.0 prints where, when the words are wrong."""
+
+    help_word = "--help"
+    unknown_code = ERROR_NO_COMMAND
 
     def _command(self, call: Call, commands: tuple[Command, ...], parsed: Parsed) -> int:
         """The innermost command that the words name; a word too many is its argument."""
@@ -76,26 +80,8 @@ class UpdatectlProgram(Program):
         if call.path:
             print(self.help_text(call))
         else:
-            print(self._usage(), file=sys.stderr)
+            print(self.usage(), file=sys.stderr)
         return ERROR_USAGE
-
-    def on_help(self, call: Call) -> int:
-        """`help` is a command; `-h` is not the program's flag, and an error after a command."""
-        if call.args and call.args[0] in ("help", "h"):
-            print(self.help_text(call))
-            return 0
-        if not call.path:
-            print(self._usage(), file=sys.stderr)
-            return 0
-        print(self.help_text(call))
-        return ERROR_USAGE
-
-    def on_unknown_command(self, call: Call, name: str) -> int:
-        """On stdout, as upstream has it; no word at all is an unknown one too."""
-        shown = name.replace("\\", "\\\\").replace('"', '\\"')
-        print(f'{self.name}: unknown subcommand: "{shown}"')
-        print(f"Run '{self.name} --help' for usage.")
-        return ERROR_NO_COMMAND
 
     def on_unknown_topic(self, call: Call, name: str) -> int:
         """Also a word too many after a command that has none of its own."""
@@ -103,22 +89,11 @@ class UpdatectlProgram(Program):
         return ERROR_NO_COMMAND
 
     def help_text(self, call: Call) -> str:
-        """With upstream's last line below the help of a command."""
+        """With upstream's last line also below the program's own help."""
         text = super().help_text(call)
-        if call.path:
-            text += f'\n\nFor help on global options run "{self.name} --help"'
-        else:
+        if not call.path:
             text += f'\n\nRun "{self.name} <command> --help" for more details on a command.'
         return text
-
-    def _usage(self) -> str:
-        """The flags as Go's flag package lists them."""
-        lines = [f"Usage of {self.name}:"]
-        for item in self.settings:
-            value = "" if item.kind is BOOL else " string"
-            default = f' (default "{item.default}")' if value and item.default else ""
-            lines += [f"  -{item.name}{value}", f"    \t{item.help}{default}"]
-        return "\n".join(lines)
 
 
 def called(name: str) -> Program:

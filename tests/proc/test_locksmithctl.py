@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from coreos_py.base.tls import client_context
-from tests.support.certs import make_certs
+from tests.support.certs import etcd_flags, make_certs
 from tests.support.procs import EtcdCluster, command, environment
 
 pytestmark = pytest.mark.proc
@@ -88,17 +88,8 @@ def test_many_at_once_get_every_place_and_no_more(run, etcd):
 def test_over_tls_with_a_client_certificate(tmp_path):
     certs = make_certs(tmp_path)
     pair = {"cert_file": certs.client_cert, "key_file": certs.client_key}
-    flags = [
-        f"--cert-file={certs.server_cert}",
-        f"--key-file={certs.server_key}",
-        f"--trusted-ca-file={certs.ca}",
-        f"--peer-cert-file={certs.server_cert}",
-        f"--peer-key-file={certs.server_key}",
-        f"--peer-trusted-ca-file={certs.ca}",
-        "--client-cert-auth",
-    ]
     context = client_context(ca_file=certs.ca, **pair)
-    with EtcdCluster(tmp_path, 1, flags=flags, scheme="https", tls=context) as cluster:
+    with EtcdCluster(tmp_path, 1, flags=etcd_flags(certs), scheme="https", tls=context) as cluster:
         url = cluster.members[0].client_url
 
         def run(*words, **env):

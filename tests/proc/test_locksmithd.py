@@ -13,7 +13,7 @@ import pytest
 
 from coreos_py.base.tls import client_context
 from coreos_py.etcdclient.v3sync import Etcd3
-from tests.support.certs import make_certs
+from tests.support.certs import etcd_flags, make_certs
 from tests.support.debian_etcd import ETCD, Etcd3Cluster
 from tests.support.procs import EtcdCluster, Process, command, environment, eventually
 from tests.support.system_bus import IDLE, NEED_REBOOT, Peer, SystemBus
@@ -292,18 +292,9 @@ def test_the_notes_of_a_lock_are_beside_it(tmp_path):
 def test_the_lock_over_tls_is_named_in_the_environment(tmp_path, start, peer):
     """As update.conf has it: what the machine held is given back after a boot."""
     certs = make_certs(tmp_path)
-    flags = [
-        f"--cert-file={certs.server_cert}",
-        f"--key-file={certs.server_key}",
-        f"--trusted-ca-file={certs.ca}",
-        f"--peer-cert-file={certs.server_cert}",
-        f"--peer-key-file={certs.server_key}",
-        f"--peer-trusted-ca-file={certs.ca}",
-        "--client-cert-auth",
-    ]
     pair = {"cert_file": certs.client_cert, "key_file": certs.client_key}
     context = client_context(ca_file=certs.ca, **pair)
-    with EtcdCluster(tmp_path, 1, flags=flags, scheme="https", tls=context) as cluster:
+    with EtcdCluster(tmp_path, 1, flags=etcd_flags(certs), scheme="https", tls=context) as cluster:
         (member,) = cluster.members
         member.write(KEY, '{"semaphore":0,"max":1,"holders":["m1"]}')
         daemon = start(

@@ -16,7 +16,7 @@ import pytest
 from tests.support import certs
 from tests.support.procs import command, environment, eventually, free_ports, http_request
 from tests.support.roller_load import roll
-from tests.support.rollerd import COREOS, PASSWORD, STABLE, Machine, Rollerd, basic
+from tests.support.rollerd import COREOS, PASSWORD, STABLE, Machine, Rollerd, basic, serving
 
 pytestmark = pytest.mark.proc
 
@@ -26,18 +26,8 @@ INSTANCES = f"{APP}/groups/{STABLE}/instances"
 
 @pytest.fixture
 def started():
-    """Starts servers; they end with the test."""
-    servers = []
-
-    def start(server):
-        servers.append(server)
-        server.start()
-        server.wait_ready()
-        return server
-
-    yield start
-    for server in servers:
-        server.close()
+    with serving() as start:
+        yield start
 
 
 def run(*words, **env):
@@ -90,6 +80,12 @@ BAD = [
     (["-admin-password-file", "/nonexistent"], 1, "/nonexistent: No such file or directory"),
     (["-reset-password", "nobody"], 1, "there is no database "),
     (["-etcd", "http://127.0.0.1:1", "-etcd-api", "v4"], 1, "-etcd-api is v2 or v3, not 'v4'"),
+    (["-etcd-username", "root"], 1, "-etcd-username needs -etcd too"),
+    (
+        ["-etcd", "https://127.0.0.1:1", "-etcd-cafile", "/nonexistent"],
+        1,
+        "-etcd-cafile needs -etcd-certfile and -etcd-keyfile too",
+    ),
 ]
 
 

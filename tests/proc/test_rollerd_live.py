@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.debian_etcd import ETCD, Etcd3Cluster
 from tests.support.procs import EtcdCluster, command, environment, eventually
-from tests.support.rollerd import COREOS, PASSWORD, Machine, Rollerd, basic
+from tests.support.rollerd import COREOS, PASSWORD, Machine, Rollerd, basic, serving
 
 pytestmark = pytest.mark.proc
 
@@ -22,18 +22,8 @@ STREAM = (
 
 @pytest.fixture
 def started(tmp_path):
-    servers = []
-
-    def start(*flags):
-        server = Rollerd(tmp_path, *flags)
-        servers.append(server)
-        server.start()
-        server.wait_ready()
-        return server
-
-    yield start
-    for server in servers:
-        server.close()
+    with serving() as start:
+        yield lambda *flags: start(Rollerd(tmp_path, *flags))
 
 
 class Listener:
@@ -92,7 +82,9 @@ def test_changes_are_told(started):
 def test_no_locks_without_an_etcd(started):
     server = started()
     assert server.must("GET", "/api/config")["locks"] is False
-    assert server.ask("GET", "/api/locks").status == 404
+    for method, path in (("GET", "/api/locks"), ("PUT", "/api/locks/x")):
+        assert server.ask(method, path, user=None).status == 401
+        assert server.ask(method, path).status == 404
 
 
 def locks_over(server, url, api):

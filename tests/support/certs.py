@@ -23,6 +23,19 @@ class Certs(NamedTuple):
     client_key: str
 
 
+def etcd_flags(certs: Certs) -> list[str]:
+    """What makes an etcd talk TLS to clients and peers, and ask clients for a certificate."""
+    return [
+        f"--cert-file={certs.server_cert}",
+        f"--key-file={certs.server_key}",
+        f"--trusted-ca-file={certs.ca}",
+        f"--peer-cert-file={certs.server_cert}",
+        f"--peer-key-file={certs.server_key}",
+        f"--peer-trusted-ca-file={certs.ca}",
+        "--client-cert-auth",
+    ]
+
+
 def make_certs(folder: Path) -> Certs:
     """Write the files into `folder`; the server's name is 127.0.0.1 and localhost."""
     ca_key = ec.generate_private_key(ec.SECP256R1())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,24 @@ class Rollerd(Process):
     def omaha(self, body: bytes) -> Reply:
         """What a machine gets."""
         return http_request("POST", self.update_url, body=body, timeout_s=120)
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Callable[[Rollerd], Rollerd]]:
+    """A function that starts servers and awaits them; they end with the block."""
+    servers: list[Rollerd] = []
+
+    def start(server: Rollerd) -> Rollerd:
+        servers.append(server)
+        server.start()
+        server.wait_ready()
+        return server
+
+    try:
+        yield start
+    finally:
+        for server in servers:
+            server.close()
 
 
 class Machine:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 
 from coreos_py.cli.grammar import GO
-from coreos_py.cli.program import Command, Program
+from coreos_py.cli.program import Command
 from coreos_py.cli.settings import BOOL, DURATION, Setting
+from coreos_py.cli.skeleton import SkeletonProgram
 from coreos_py.locksmith import connect
 from coreos_py.locksmith.connect import VERSION
 
@@ -82,14 +83,14 @@ COMMANDS = (
 )
 
 
-class LocksmithctlProgram(Program):
+class LocksmithctlProgram(SkeletonProgram):
     """What locksmithctl 0.6.2 prints where, when the words are wrong."""
 
     def on_flag_error(self, call: Call, err: FlagError) -> int:
         """Global flags: error and flags on stderr; a command's, which has none: also on stdout."""
         if not call.path:
             print(err, file=sys.stderr)
-            print(self._usage(), file=sys.stderr)
+            print(self.usage(), file=sys.stderr)
             return err.exit_code
         print(f"{err}\nUsage:", file=sys.stderr)
         print(err)
@@ -100,23 +101,10 @@ class LocksmithctlProgram(Program):
         print(self.help_text(call))
         return 0
 
-    def on_help(self, call: Call) -> int:
-        """`help` prints help; `-h` the flags on stderr, and after a command it is an error."""
-        if call.args and call.args[0] in ("help", "h"):
-            print(self.help_text(call))
-            return 0
-        if not call.path:
-            print(self._usage(), file=sys.stderr)
-            return 0
+    def on_command_help(self, call: Call) -> int:
+        """An error whose help is empty, as the commands have no flags in 0.6.2."""
         print("Usage:", file=sys.stderr)
         print("flag: help requested")
-        return 2
-
-    def on_unknown_command(self, call: Call, name: str) -> int:
-        """0.6.2 says it on stdout."""
-        shown = name.replace("\\", "\\\\").replace('"', '\\"')
-        print(f'{self.name}: unknown subcommand: "{shown}"')
-        print(f"Run '{self.name} help' for usage.")
         return 2
 
     def on_unknown_topic(self, call: Call, name: str) -> int:
@@ -125,22 +113,6 @@ class LocksmithctlProgram(Program):
             return self.on_help(call)
         print(f"Unrecognized command: {name}")
         return 1
-
-    def help_text(self, call: Call) -> str:
-        """With 0.6.2's last line below the help of a command."""
-        text = super().help_text(call)
-        if call.path:
-            text += f'\n\nFor help on global options run "{self.name} help"'
-        return text
-
-    def _usage(self) -> str:
-        """The flags as Go's flag package lists them."""
-        lines = [f"Usage of {self.name}:"]
-        for item in self.settings:
-            value = "" if item.kind is BOOL else " value" if item.kind.many else " string"
-            default = f" (default {item.default})" if item.kind.many else ""
-            lines += [f"  -{item.name}{value}", f"    \t{item.help}{default}"]
-        return "\n".join(lines)
 
 
 PROGRAM = LocksmithctlProgram(

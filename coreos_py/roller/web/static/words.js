@@ -68,9 +68,6 @@ export const SEVERITIES = {
 /** @type {Record<number, string>} */
 export const PACKAGE_TYPES = { 1: "CoreOS", 2: "Docker", 3: "rkt", 4: "Other" };
 
-/** @type {Record<string, string>} */
-export const ROLES = { admin: "Administrator", viewer: "Viewer (read only)" };
-
 /** @type {Record<number, (entry: any) => string>} */
 const ACTIVITY = {
   1: (entry) => `No package to offer: the channel of ${group(entry)} has none`,

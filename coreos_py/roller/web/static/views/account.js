@@ -4,10 +4,10 @@
 import { SESSION, list, path, send } from "../api.js";
 import { confirmDialog, formDialog, showDialog } from "../dialog.js";
 import { h } from "../dom.js";
-import { moment, since } from "../format.js";
+import { since } from "../format.js";
 import { button, facts, heading, section } from "../parts.js";
+import { roleColumns, roleField, roleName } from "../roles.js";
 import { localTable } from "../table.js";
-import { ROLES } from "../words.js";
 
 const PASSWORD_MIN = 8;
 
@@ -28,7 +28,7 @@ export const account = {
       heading("Account", { actions: [config.user && button("Sign out", () => signOut(context))] }),
       facts([
         ["User", config.user || "nobody is signed in"],
-        ["Role", ROLES[config.role] ?? config.role],
+        ["Role", roleName(config.role)],
         ["Server", `${config.title} ${config.version ?? ""}`],
       ]),
       config.user &&
@@ -99,18 +99,7 @@ function tokens(all, context) {
   /** @type {import("../table.js").Column[]} */
   const columns = [
     { key: "name", label: "Name", sort: (one) => one.name, cell: (one) => one.name },
-    {
-      key: "role",
-      label: "Role",
-      sort: (one) => one.role,
-      cell: (one) => ROLES[one.role] ?? one.role,
-    },
-    {
-      key: "created",
-      label: "Created",
-      sort: (one) => one.created_ts,
-      cell: (one) => moment(one.created_ts),
-    },
+    ...roleColumns,
     {
       key: "used",
       label: "Last used",
@@ -139,13 +128,12 @@ function tokens(all, context) {
 
 /** @param {Context} context */
 async function newToken(context) {
-  const roles = Object.entries(ROLES).map(([value, label]) => ({ value, label }));
   const made = await formDialog({
     title: "New token",
     label: "Create",
     fields: [
       { name: "name", label: "Name", required: true, hint: "What it is for." },
-      { name: "role", label: "Role", type: "select", value: "viewer", options: roles },
+      roleField(),
     ],
     act: (values) => send("POST", "tokens", values),
   });

@@ -4,10 +4,9 @@
 import { list, path, send } from "../api.js";
 import { confirmDialog, formDialog } from "../dialog.js";
 import { h } from "../dom.js";
-import { moment } from "../format.js";
 import { button, heading } from "../parts.js";
+import { roleColumns, roleField } from "../roles.js";
 import { localTable } from "../table.js";
-import { ROLES } from "../words.js";
 
 /**
  * @typedef {import("../page.js").Context} Context
@@ -48,18 +47,7 @@ function columns(context) {
         one.name === context.config.user ? h("small", null, "this is you") : null,
       ],
     },
-    {
-      key: "role",
-      label: "Role",
-      sort: (one) => one.role,
-      cell: (one) => ROLES[one.role] ?? one.role,
-    },
-    {
-      key: "created",
-      label: "Created",
-      sort: (one) => one.created_ts ?? "",
-      cell: (one) => moment(one.created_ts),
-    },
+    ...roleColumns,
   ];
   if (!context.canWrite) return always;
   /** @param {any} one */
@@ -71,15 +59,6 @@ function columns(context) {
     }),
   ];
   return [...always, { key: "actions", label: "", actions: true, cell }];
-}
-
-/**
- * @param {any} one
- * @returns {import("../forms.js").Field}
- */
-function roleField(one) {
-  const options = Object.entries(ROLES).map(([value, label]) => ({ value, label }));
-  return { name: "role", label: "Role", type: "select", value: one?.role ?? "viewer", options };
 }
 
 /** @param {Context} context */
@@ -96,7 +75,7 @@ async function create(context) {
         required: true,
         autocomplete: "new-password",
       },
-      roleField(null),
+      roleField(),
     ],
     act: (values) => send("POST", "users", values),
   });
@@ -112,7 +91,7 @@ async function edit(one, context) {
     title: `Edit user ${one.name}`,
     label: "Save",
     fields: [
-      roleField(one),
+      roleField(one.role),
       {
         name: "password",
         label: "New password",
