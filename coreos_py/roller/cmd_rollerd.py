@@ -75,7 +75,7 @@ SETTINGS = (
     _one("title", STRING, "rollerd", help="what the dashboard calls this server"),
     _one("anonymous-read", BOOL, help="show everything to who does not sign in"),
     _one("trust-proxy", BOOL, help="take clients' addresses from X-Forwarded-For"),
-    _one("cert", STRING, help="certificate, to serve https", metavar="FILE"),
+    _one("cert", STRING, help="the certificate, to serve https", metavar="FILE"),
     _one("key", STRING, help="its key", metavar="FILE"),
     _one(
         "admin-password-file",

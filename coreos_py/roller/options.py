@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 COREROLLER = "coreroller"
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)i?B?", re.IGNORECASE)
-_ETCD = ("cafile", "certfile", "keyfile", "username", "password")
+_ETCD_FILES = ("cafile", "certfile", "keyfile")
+_ETCD = (*_ETCD_FILES, "username", "password")
 DATABASE = "rollerd.db"
 ADMIN_PASSWORD = "ROLLERD_ADMIN_PASSWORD"
 
@@ -120,9 +121,17 @@ def _directory(path: str) -> str:
 
 
 def _etcd(values: Values) -> dict[str, Any]:
-    if not values["etcd"]:
-        return {}
     if values["etcd-api"] not in ("v2", "v3"):
         raise ConfigError(f"-etcd-api is v2 or v3, not {values['etcd-api']!r}")
     settings = {f"etcd-{name}": values[f"etcd-{name}"] for name in _ETCD}
+    given = [name for name, value in settings.items() if value]
+    if not values["etcd"]:
+        if given:
+            raise ConfigError(f"-{given[0]} needs -etcd too")
+        return {}
+    files = [f"etcd-{name}" for name in _ETCD_FILES]  # locksmith takes all of them or none
+    missing = [f"-{name}" for name in files if name not in given]
+    if 0 < len(missing) < len(files):
+        have = next(name for name in files if name in given)
+        raise ConfigError(f"-{have} needs {' and '.join(missing)} too")
     return {"endpoint": (values["etcd"],), "etcd-api": values["etcd-api"], **settings}

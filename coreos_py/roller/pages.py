@@ -10,7 +10,8 @@ from coreos_py import __version__
 from coreos_py.http.message import Request, Response, error_body
 from coreos_py.roller import metrics, stream
 from coreos_py.roller.metrics import Family, Sample
-from coreos_py.roller.rest.gate import Needs
+from coreos_py.roller.rest.ask import refusal
+from coreos_py.roller.rest.gate import READS, Needs
 from coreos_py.roller.worker import Job
 
 if TYPE_CHECKING:
@@ -61,12 +62,20 @@ class Pages:
             return self._subscribe(request)
         return _health if path == _HEALTH else self._counted
 
-    def no_locks(self, request: Request) -> Response | None:
-        """The answer about reboot locks where no etcd is named."""
+    def no_locks(self, request: Request) -> Pending | None:
+        """The answer about reboot locks where no etcd is named, to who might see them."""
         path = request.path
         if path != _LOCKS and not path.startswith(f"{_LOCKS}/"):
             return None
-        return Response(404, _TEXT, b"no etcd with reboot locks is configured (-etcd)\n")
+        pending = self._service.begin("locks", request)
+        needs = Needs.READ if request.method in READS else Needs.ADMIN
+
+        def look(tx: Tx, call: Call) -> Response:
+            self._gate.admit(tx, call, needs)
+            return refusal(call, 404, "no etcd with reboot locks is configured (-etcd)")
+
+        self._worker.submit(Job(look, self._service.call(request), pending.complete), write=False)
+        return pending
 
     def _subscribe(self, request: Request) -> Pending:
         """Events, once it is known that the client may have them."""

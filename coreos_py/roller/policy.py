@@ -115,6 +115,12 @@ def is_readable(policy: Policy) -> bool:
     )
 
 
+def oems(text: str) -> list[str]:
+    """The OEMs in a list that is separated by commas."""
+    names = (name.strip() for name in text.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
 def decide(question: Question, stats: Callable[[], Stats]) -> Decision:
     """The decision; the group's numbers are asked for only if it depends on them."""
     early = _before_policy(question) or _gates(question)
@@ -135,7 +141,7 @@ def _before_policy(question: Question) -> Decision | None:
         return Decision(Verdict.BLACKLISTED)
     if not semver.is_older(standing.version, package.version):
         return Decision(Verdict.CURRENT)
-    if question.oem and question.oem in group.oem_blacklist.split(","):
+    if question.oem and question.oem in oems(group.oem_blacklist):
         return Decision(Verdict.EXCLUDED, question.oem)
     if not is_readable(group.policy):
         return Decision(Verdict.UNREADABLE)

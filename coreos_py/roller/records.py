@@ -164,7 +164,7 @@ class Group(NamedTuple):
     policy: Policy
     rollout_in_progress: bool = False
     pause_reason: str = ""  # why updates are off
-    oem_blacklist: str = ""  # CoreUpdate's: these OEMs get no updates, separated by commas
+    oem_blacklist: str = ""  # these OEMs get no updates, separated by commas
 
 
 class Instance(NamedTuple):

@@ -56,6 +56,7 @@ def group(found: Group, *, is_zone: Callable[[str], bool], strict: bool) -> None
     _length("name", found.name, 50, least=1)
     _length("description", found.description, _TEXT_MAX)
     _length("track", found.track, 100, least=1)
+    _length("oem_blacklist", found.oem_blacklist, _TEXT_MAX)
     _policy(found.policy, is_zone)
     if strict:
         _intervals(found.policy)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from coreos_py.base import gojson
 from coreos_py.omaha import coreupdate as shapes
+from coreos_py.roller import policy as policies
 from coreos_py.roller import rollout, validate, zones
 from coreos_py.roller.coreupdate import views
 from coreos_py.roller.coreupdate.apps import ALL
 from coreos_py.roller.coreupdate.ask import find_group
-from coreos_py.roller.db import channels, coreupdate, events, fleet, groups, instances, samples
+from coreos_py.roller.db import channels, events, fleet, groups, instances, samples
 from coreos_py.roller.records import SECOND_US, Group, Policy, Status
 from coreos_py.roller.tally import Tally
 
@@ -57,11 +58,11 @@ def add_group(tx: Tx, ask: Ask) -> Response:
             updates_enabled=not body.get("updatesPaused", False),
             update_percent=float(body.get("updatePercent", 100.0)),
         ),
+        oem_blacklist=_oems(body),
     )
     with ask.rules():
         validate.group(item, is_zone=zones.is_known, strict=True)
         groups.add(tx, item)
-    coreupdate.set_oem_blacklist(tx, item.id, _oems(body))
     ask.changed("group", app.id)
     return _answer(tx, ask, item)
 
@@ -77,13 +78,13 @@ def update_group(tx: Tx, ask: Ask) -> Response:
     policy = before.policy._replace(updates_enabled=not is_paused)
     if "updatePercent" in body and not policy.rollout_active:
         policy = policy._replace(update_percent=float(body["updatePercent"]))
-    item = before._replace(name=body.get("label") or before.name, policy=policy)
+    name = body.get("label") or before.name
+    item = before._replace(name=name, policy=policy, oem_blacklist=_oems(body))
     if body.get("channelId"):
         item = item._replace(channel_id=_channel_id(tx, ask, app, body["channelId"]))
     if is_paused and before.policy.updates_enabled:
         item = item._replace(pause_reason=f"by {ask.who.name}")
     _save(tx, ask, item)
-    coreupdate.set_oem_blacklist(tx, item.id, _oems(body))
     return _answer(tx, ask, item)
 
 
@@ -130,8 +131,7 @@ def _channel_id(tx: Tx, ask: Ask, app: App, name: str) -> str | None:
 
 
 def _oems(body: dict[str, Any]) -> str:
-    names = (name.strip() for name in body.get("oemBlacklist", "").split(","))
-    return ",".join(dict.fromkeys(name for name in names if name))
+    return ",".join(policies.oems(body.get("oemBlacklist", "")))
 
 
 # -- rollouts

@@ -1,7 +1,4 @@
-"""What only CoreUpdate's API knows: its users' keys, upstream servers, published channels.
-
-And the OEMs that a group leaves out.
-"""
+"""What only CoreUpdate's API knows: its users' keys, upstream servers, published channels."""
 
 from __future__ import annotations
 
@@ -145,14 +142,6 @@ def published(tx: Tx) -> list[str]:
     """The ids of the channels that other servers may take over, by application and name."""
     sql = "SELECT id FROM channel WHERE publish = 1 ORDER BY app_id, name"
     return [row[0] for row in tx.all(sql)]
-
-
-# -- groups
-
-
-def set_oem_blacklist(tx: Tx, group_id: str, text: str) -> None:
-    """The OEMs that get no updates, separated by commas."""
-    tx.execute("UPDATE groups SET oem_blacklist = ? WHERE id = ?", text, group_id)
 
 
 # -- instances

@@ -82,12 +82,13 @@ def add(tx: Tx, group: Group) -> None:
         " policy_updates_enabled, policy_safe_mode, policy_office_hours, policy_timezone,"
         " policy_period_interval, policy_max_updates_per_period, policy_update_timeout,"
         " policy_canaries, update_percent, rollout, rollout_active, rollout_started_us,"
-        " rollout_in_progress, pause_reason)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " rollout_in_progress, pause_reason, oem_blacklist)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *group[:7],
         *_policy_columns(group.policy),
         int(group.rollout_in_progress),
         _reason(group),
+        group.oem_blacklist,
     )
 
 
@@ -106,9 +107,10 @@ def update(tx: Tx, group: Group, now_us: int, *, silent: bool = False) -> bool:
         " policy_updates_enabled = ?, policy_safe_mode = ?, policy_office_hours = ?,"
         " policy_timezone = ?, policy_period_interval = ?, policy_max_updates_per_period = ?,"
         " policy_update_timeout = ?, policy_canaries = ?, update_percent = ?, rollout = ?,"
-        " rollout_active = ?, rollout_started_us = ? WHERE id = ?",
+        " rollout_active = ?, rollout_started_us = ?, oem_blacklist = ? WHERE id = ?",
         *group[2:6],
         *_policy_columns(group.policy),
+        group.oem_blacklist,
         group.id,
     )
     if silent:

@@ -241,6 +241,7 @@ GROUP: Spec = {
     "track": text,
     "policy_canaries": integer,
     "update_percent": real,
+    "oem_blacklist": text,
 }
 APP: Spec = {
     "id": text,

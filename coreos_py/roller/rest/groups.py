@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coreos_py.roller import policy as policies
 from coreos_py.roller import validate, zones
 from coreos_py.roller.db import apps, groups
 from coreos_py.roller.records import Group, Policy
@@ -127,6 +128,8 @@ def _filled(tx: Tx, ask: Ask, base: Group, values: dict[str, Any]) -> Group:
     if "channel_id" in values:
         known["channel_id"] = ask.reference("channel_id", values["channel_id"])
     group = base._replace(policy=policy, **known)
+    if "oem_blacklist" in values:
+        group = group._replace(oem_blacklist=",".join(policies.oems(values["oem_blacklist"])))
     if not group.track:
         group = group._replace(track=_free_track(tx, group))
     with ask.rules():

@@ -176,6 +176,7 @@ def group(
         shape["track"] = found.track
         shape["policy_canaries"] = policy.canaries
         shape["update_percent"] = policy.update_percent
+        shape["oem_blacklist"] = found.oem_blacklist
         shape["pause_reason"] = found.pause_reason
         shape["rollout"] = policy.rollout
         shape["rollout_active"] = policy.rollout_active

@@ -81,17 +81,18 @@ def test_instances_of_all_applications(tx):
 
 def test_excluded_oems_are_the_groups(tx):
     group_id = rollerdb.fill(tx, policy=LOOSE, app_id=OTHER_APP, version="1.0.0")
-    coreupdate.set_oem_blacklist(tx, group_id, "a,b")
     found = groups.find(tx, group_id)
     assert found is not None
-    assert found.oem_blacklist == "a,b"
+    found = found._replace(oem_blacklist="a,b")
+    groups.update(tx, found, 4)
+    assert groups.find(tx, group_id) == found
     groups.update(tx, found._replace(name="Other"), 5)
     assert groups.find(tx, group_id) == found._replace(name="Other")
 
 
 def test_a_machine_of_an_excluded_oem_gets_nothing(tx):
     server = rollerdb.Server(tx, app_id=OTHER_APP)
-    coreupdate.set_oem_blacklist(tx, server.group_id, "ec2,azure")
+    groups.update(tx, server.group()._replace(oem_blacklist="ec2,azure"), 1)
 
     def check(oem):
         body = (

@@ -101,11 +101,28 @@ def test_fields_left_out_are_zero_for_coreroller_and_as_they_were_for_ours(bed):
 
 
 def test_a_change_by_a_coreroller_client_leaves_alone_what_it_does_not_know(bed):
-    values = {"track": "lts", "policy_canaries": 3, "update_percent": 12.5}
+    values = {
+        "track": "lts",
+        "policy_canaries": 3,
+        "update_percent": 12.5,
+        "oem_blacklist": "ec2,azure",
+    }
     assert values.items() <= bed.json("PUT", GROUP, values).items()
     plain = json.loads(bed.ask("GET", GROUP, token=bed.viewer).body)
     assert bed.ask("PUT", GROUP, plain, token=bed.admin).status == 200
     assert values.items() <= bed.json("GET", GROUP).items()
+
+
+def test_excluded_oems_are_names_with_commas_between(bed):
+    changed = bed.json("PUT", GROUP, {"oem_blacklist": " ec2, azure,,ec2 "})
+    assert changed["oem_blacklist"] == "ec2,azure"
+    assert bed.json("PUT", GROUP, {"description": "other"})["oem_blacklist"] == "ec2,azure"
+    assert bed.json("PUT", GROUP, {"oem_blacklist": ""})["oem_blacklist"] == ""
+    made = bed.json("POST", f"{APP}/groups", {"name": "bare metal", "oem_blacklist": "ec2"})
+    assert made["oem_blacklist"] == "ec2"
+    clone = bed.ask("POST", f"/api/apps?clone_from={COREOS}", {"name": "c"}, token=bed.admin)
+    copies = bed.json("GET", f"/api/apps/{clone.json['id']}/groups")
+    assert [item["oem_blacklist"] for item in copies if item["name"] == "bare metal"] == ["ec2"]
 
 
 def test_an_object_can_be_sent_back_as_it_came(bed):

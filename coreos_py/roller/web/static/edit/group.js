@@ -194,6 +194,12 @@ function policy(value, zones) {
       hint: "At most this share of the group is updated.",
     },
     {
+      name: "oem_blacklist",
+      label: "Excluded OEMs",
+      value: value.oem_blacklist,
+      hint: "Machines of these OEMs get no updates; separated by commas, such as “ec2,azure”.",
+    },
+    {
       name: "policy_office_hours",
       label: "Office hours only",
       type: "checkbox",

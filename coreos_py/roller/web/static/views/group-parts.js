@@ -50,6 +50,7 @@ export function policyWords(group) {
   if (group.policy_office_hours)
     words.push(`office hours only (${group.policy_timezone || "no time zone"})`);
   if (group.policy_canaries) words.push(`${group.policy_canaries} canaries first`);
+  if (group.oem_blacklist) words.push(`not for ${group.oem_blacklist.replaceAll(",", ", ")}`);
   if ((group.update_percent ?? 100) < 100)
     words.push(`at most ${group.update_percent} % of instances`);
   return words;

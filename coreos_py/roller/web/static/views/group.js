@@ -162,6 +162,7 @@ function policy(own) {
     ["Time zone", own.policy_timezone || "–"],
     ["Canaries", own.policy_canaries ? `${plural(own.policy_canaries, "machine")} first` : "none"],
     ["Share of instances", own.update_percent === undefined ? null : `${own.update_percent} %`],
+    ["Excluded OEMs", own.oem_blacklist ? own.oem_blacklist.replaceAll(",", ", ") : null],
   ]);
 }
 
