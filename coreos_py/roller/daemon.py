@@ -137,10 +137,10 @@ class Daemon:
 
     def _first_start(self) -> None:
         password = setup.first_start(self._options)
-        self._payloads.prepare()
-        if password:
+        if password:  # at once, whatever comes between: nobody else knows it
             text = f"rollerd: user {setup.ADMIN} has the password {password} (shown only now)\n"
             sys.stderr.write(text)
+        self._payloads.prepare()
 
     def _service(self, worker: Worker, stream: Stream) -> Service:
         options = self._options

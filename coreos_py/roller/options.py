@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from coreos_py.base.errors import ConfigError
 from coreos_py.http.listen import split_host_port
+from coreos_py.locksmith.connect import open_keys
 from coreos_py.roller.db.driver import POSTGRES
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def read(values: Values, environment: Mapping[str, str]) -> Options:
     """What the flags and the environment say; ConfigError."""
     host, port = split_host_port(values["bind"])
     data_dir = os.path.abspath(values["data-dir"])
-    database = values["db"] or environment.get("COREROLLER_DB_URL", "")
+    database = _database(values["db"] or environment.get("COREROLLER_DB_URL", ""))
     if bool(values["cert"]) != bool(values["key"]):
         have, missing = ("cert", "key") if values["cert"] else ("key", "cert")
         raise ConfigError(f"-{have} needs -{missing} too")
@@ -71,7 +72,7 @@ def read(values: Values, environment: Mapping[str, str]) -> Options:
         port=port,
         data_dir=data_dir,
         database=database or os.path.join(data_dir, DATABASE),
-        public_url=_url(values["public-url"] or values["coreroller-url"]),
+        public_url=_url(values, "public-url") or _url(values, "coreroller-url"),
         payload_dir=os.path.abspath(
             values["coreos-packages-path"] or os.path.join(data_dir, "packages")
         ),
@@ -93,6 +94,14 @@ def read(values: Values, environment: Mapping[str, str]) -> Options:
     )
 
 
+def _database(text: str) -> str:
+    """A file, or PostgreSQL's URL."""
+    scheme, mark, _ = text.partition("://")
+    if mark and not text.startswith(POSTGRES):
+        raise ConfigError(f"-db is a file or {POSTGRES[0]}..., not {scheme}://...")
+    return text
+
+
 def size(text: str) -> int:
     """A number of bytes, `4G` and the like; ConfigError."""
     found = _SIZE.fullmatch(text)
@@ -101,7 +110,8 @@ def size(text: str) -> int:
     return int(found[1]) * _UNITS[found[2].upper()]
 
 
-def _url(text: str) -> str:
+def _url(values: Values, name: str) -> str:
+    text: str = values[name]
     if not text:
         return ""
     try:
@@ -111,7 +121,7 @@ def _url(text: str) -> str:
             return text.rstrip("/")
     except ValueError:
         pass  # said below
-    raise ConfigError(f"-public-url is like https://updates.example.com, not {text!r}")
+    raise ConfigError(f"-{name} is like https://updates.example.com, not {text!r}")
 
 
 def _directory(path: str) -> str:
@@ -134,4 +144,6 @@ def _etcd(values: Values) -> dict[str, Any]:
     if 0 < len(missing) < len(files):
         have = next(name for name in files if name in given)
         raise ConfigError(f"-{have} needs {' and '.join(missing)} too")
-    return {"endpoint": (values["etcd"],), "etcd-api": values["etcd-api"], **settings}
+    found = {"endpoint": (values["etcd"],), "etcd-api": values["etcd-api"], **settings}
+    open_keys(found)[0].close()  # addresses and files are looked at, nothing is asked
+    return found

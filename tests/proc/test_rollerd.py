@@ -80,6 +80,9 @@ BAD = [
     (["-admin-password-file", "/nonexistent"], 1, "/nonexistent: No such file or directory"),
     (["-reset-password", "nobody"], 1, "there is no database "),
     (["-etcd", "http://127.0.0.1:1", "-etcd-api", "v4"], 1, "-etcd-api is v2 or v3, not 'v4'"),
+    (["-coreroller-url", "updates"], 1, "-coreroller-url is like https://updates.example.com"),
+    (["-db", "mysql://u:secret@h/x"], 1, "-db is a file or postgres://..., not mysql://..."),
+    (["-etcd", "127.0.0.1:1"], 1, "first path segment in URL cannot contain colon"),
     (["-etcd-username", "root"], 1, "-etcd-username needs -etcd too"),
     (
         ["-etcd", "https://127.0.0.1:1", "-etcd-cafile", "/nonexistent"],
@@ -99,6 +102,16 @@ def test_bad_settings_are_told_in_one_line(tmp_path, words, code, text):
     if code == 1:
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("rollerd: ")
+
+
+def test_the_first_password_is_shown_even_if_the_start_fails_then(tmp_path):
+    """It is in the database by now, and nobody else knows it."""
+    words = (f"-data-dir={tmp_path}/data", "-bind=127.0.0.1:0")
+    done = run(*words, "-coreos-packages-path=/proc/none")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("rollerd: user admin has the password ")
+    assert second == "rollerd: payloads: /proc/none: No such file or directory"
 
 
 def test_it_ends_at_once_whoever_listens(started, tmp_path):
