@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from coreos_py.base import gojson
 from coreos_py.cloudinit.metadata import MetadataError
 
 _KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
@@ -37,9 +38,9 @@ class Object:
         """A bool, false when it is missing."""
         return self._get(name, bool, "bool") or False
 
-    def object(self, name: str) -> Object:
+    def object(self, name: str, *, go_type: str = "struct") -> Object:
         """An object, an empty one when it is missing."""
-        return self._get(name, Object, "struct") or Object([])
+        return self._get(name, Object, go_type) or Object([])
 
     def optional(self, name: str) -> Object | None:
         """An object, None when it is missing."""
@@ -81,8 +82,11 @@ def parse(data: bytes) -> Object:
         found = json.loads(
             data.decode("utf-8", "replace"), object_pairs_hook=Object, parse_constant=_refuse
         )
-    except (ValueError, RecursionError) as error:
-        raise MetadataError(f"invalid JSON: {error}") from None
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}"
+        raise MetadataError(f"{gojson.syntax_error(error)} ({at})") from None
+    except RecursionError:
+        raise MetadataError("exceeded max depth") from None
     if found is None:
         return Object([])
     if not isinstance(found, Object):
@@ -91,4 +95,4 @@ def parse(data: bytes) -> Object:
 
 
 def _refuse(text: str) -> object:
-    raise ValueError(f"{text} is not JSON")
+    raise MetadataError(f"{text} is not JSON")

@@ -57,6 +57,7 @@ class ConfigDrive:
         if not data:
             return Metadata()
         found = gojson.parse(data)
+        keys = found.object("public_keys", go_type="map[string]string").strings()
         network: bytes | None = None
         path = found.object("network_config").text("content_path")
         if path:
@@ -64,7 +65,7 @@ class ConfigDrive:
             network = read_if_there(path, self._log)
         return Metadata(
             hostname=found.text("hostname"),
-            ssh_keys=tuple(found.object("public_keys").strings().values()),
+            ssh_keys=tuple(keys.values()),
             network=network,
         )
 

@@ -290,7 +290,9 @@ def test_network_configurations(capsys, tmp_path, network, code, message):
 def test_metadata_that_makes_no_sense(capsys, tmp_path):
     code, out, lines = run(capsys, drive(tmp_path, "{"))
     assert (code, out) == (1, "")
-    assert lines[-1].startswith("Failed fetching meta-data from datasource: invalid JSON")
+    assert lines[-1] == (
+        "Failed fetching meta-data from datasource: unexpected end of JSON input (line 1, column 2)"
+    )
 
 
 def test_a_directory_is_no_user_data(capsys, tmp_path):
