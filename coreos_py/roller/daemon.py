@@ -136,6 +136,7 @@ class Daemon:
         )
 
     def _first_start(self) -> None:
+        setup.hold(self._options.data_dir)
         password = setup.first_start(self._options)
         if password:  # at once, whatever comes between: nobody else knows it
             text = f"rollerd: user {setup.ADMIN} has the password {password} (shown only now)\n"

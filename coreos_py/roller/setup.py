@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from coreos_py.roller.options import Options
 
 ADMIN = "admin"
+LOCK = "rollerd.lock"
 _PASSWORD_BYTES = 15
 
 
@@ -27,13 +29,28 @@ def open_database(options: Options, *, read_only: bool = False) -> Database:
     return connect(options.database, read_only=read_only)
 
 
+def hold(path: str) -> int:
+    """Make the data directory and take its lock, which ends with the process; ConfigError.
+
+    A second rollerd would remove what is being uploaded to the first one.
+    """
+    _private_directory(path)
+    try:
+        lock = os.open(os.path.join(path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(f"-data-dir: {path}: another rollerd is running there") from None
+    except OSError as error:
+        raise ConfigError(f"-data-dir: {path}: {error.strerror}") from None
+    return lock
+
+
 def first_start(options: Options) -> str:
     """Make what is missing; the password of admin if one was made up, "" otherwise.
 
     ConfigError, DatabaseError.
     """
     given = _given_password(options)
-    _private_directory(options.data_dir)
     with closing(open_database(options)) as database:
         prepare(database, _now_us())
         with database.transaction() as tx:

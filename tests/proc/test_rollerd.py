@@ -114,6 +114,16 @@ def test_the_first_password_is_shown_even_if_the_start_fails_then(tmp_path):
     assert second == "rollerd: payloads: /proc/none: No such file or directory"
 
 
+def test_a_second_one_in_the_same_directory_is_refused(started, tmp_path):
+    """It would take the uploads of the first one for leftovers."""
+    server = started(Rollerd(tmp_path))
+    done = run(f"-data-dir={server.data_dir}", "-bind=127.0.0.1:0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr == f"rollerd: -data-dir: {server.data_dir}: another rollerd is running there\n"
+    )
+
+
 def test_it_ends_at_once_whoever_listens(started, tmp_path):
     server = started(Rollerd(tmp_path))
     (server.data_dir / "packages" / "large.bin").write_bytes(bytes(32 << 20))

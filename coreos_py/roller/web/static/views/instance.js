@@ -88,7 +88,10 @@ function history({ outline, group, history: rows }) {
     {
       key: "version",
       label: "Version",
-      cell: (row) => versionBadge(row.version, group.channel?.package?.version, outline.versions),
+      cell: (row) =>
+        row.version
+          ? versionBadge(row.version, group.channel?.package?.version, outline.versions)
+          : "–",
     },
     { key: "message", label: "Message", cell: (row) => statusOf(row.status).label },
   ];
@@ -105,7 +108,7 @@ function events(rows) {
   const columns = [
     { key: "time", label: "Time", cell: (row) => moment(row.created_ts) },
     { key: "result", label: "Result", cell: (row) => resultBadge(row.result) },
-    { key: "event", label: "Event", cell: (row) => eventText(row) },
+    { key: "event", label: "Event", cell: (row) => [eventText(row), withoutEffect(row)] },
     { key: "error", label: "Error", cell: (row) => errorText(row) },
     { key: "previous", label: "Before", cell: (row) => row.previous_version || "–" },
   ];
@@ -122,6 +125,11 @@ function events(rows) {
 function resultBadge(result) {
   const [tone, sign, text] = RESULTS[/** @type {0} */ (result)] ?? ["good", "✓", "Success"];
   return badge(tone, text, sign);
+}
+
+/** @param {any} event */
+function withoutEffect(event) {
+  return event.ignored ? h("small", null, `without effect: ${event.ignored}`) : null;
 }
 
 /** @param {any} event */

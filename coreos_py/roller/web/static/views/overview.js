@@ -11,7 +11,7 @@ import { href } from "../router.js";
 import { verdict } from "../verdict.js";
 import { localTable } from "../table.js";
 import { activityList } from "./activity.js";
-import { statusParts } from "./group-parts.js";
+import { statusParts, updatesState } from "./group-parts.js";
 
 const LAST_EVENTS = 10;
 const FINDINGS_MAX = 8;
@@ -113,8 +113,7 @@ function groupTable(apps, context) {
       key: "updates",
       label: "Updates",
       sort: ({ group }) => (group.policy_updates_enabled ? 1 : 0),
-      cell: ({ group }) =>
-        group.policy_updates_enabled ? "enabled" : h("span", { class: "tone-wait" }, "paused"),
+      cell: ({ group }) => updatesState(group),
     },
   ];
   return localTable("overview", columns, rows, {
