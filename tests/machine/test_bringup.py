@@ -97,6 +97,7 @@ write_files:
 - path: /etc/vagrant-was-here
   content: $public_ipv4
 """
+INSTALLED = VAGRANT.replace("vagrant", "install").replace("$public_ipv4", "at $private_ipv4")
 
 
 class DeafDiscovery(ThreadingHTTPServer):
@@ -260,8 +261,13 @@ def test_again(brought_up: BroughtUp):
     listing = up()
     assert [_running(bed, number) for number in (1, 2, 3)] == before
 
+    # What coreos-install leaves counts at the boot, beside the config drive.
+    put = "mkdir -p /var/lib/coreos-install; cat >/var/lib/coreos-install/user_data"
+    bed.run(3, "bash", "-c", f"{put} <<'EOF'\n{INSTALLED}EOF\nsync")
     bed.cut_power(3)
     assert up() == listing
+    assert bed.run(3, "systemctl", "is-active", "user-config.target") == "active\n"
+    assert bed.run(3, "cat", "/etc/install-was-here").strip() == f"at {bed.address(3)}"
     after = [_running(bed, number) for number in (1, 2, 3)]
     assert after[:2] == before[:2]
     assert after[2].split()[0] == before[2].split()[0]
