@@ -17,6 +17,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from coreos_py.base.atomic import write_atomically
+from coreos_py.base.errors import CoreosError
 from coreos_py.cli.grammar import GO, FlagError
 from coreos_py.cli.program import Call, Program
 from coreos_py.cli.settings import BOOL, DURATION, STRING, Setting
@@ -175,9 +176,12 @@ class Stage:
                 result["previousReport"] = json.loads(before)
             except ValueError:
                 self._say(f"{RESULT}: the previous report cannot be read, and is dropped")
-        os.makedirs(root.parent(RESULT), exist_ok=True)
         data = json.dumps(result, indent=2) + "\n"
-        write_atomically(root.entry(RESULT), data.encode(), mode=0o600)
+        try:
+            os.makedirs(root.parent(RESULT), exist_ok=True)
+            write_atomically(root.entry(RESULT), data.encode(), mode=0o600)
+        except OSError as error:
+            raise CoreosError(f"{RESULT}: {error.strerror}") from None
 
     # -- the config ------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from coreos_py.ignition import decode, jsontext, rules2, rules3, schema
+from coreos_py.ignition import checks, decode, jsontext, rules2, rules3, schema
 from coreos_py.ignition.jsontext import BadJSON, Node
 from coreos_py.ignition.report import DEPRECATED, ERROR, WARNING, Report
 
@@ -61,7 +61,17 @@ def parse(data: bytes) -> Parsed:
         _check_2(decoded, version, report)
     if report.fatal:
         return Parsed(None, version, report, INVALID)
+    if version[0] == 3 and version < schema.SPECIAL_BITS_FROM:
+        _drop_special_bits(decoded.config)
     return Parsed(decoded.config, version, report, "")
+
+
+def _drop_special_bits(config: Obj) -> None:
+    """Set-uid, set-gid and sticky bits do not count in older versions, which are warned of them."""
+    storage = config["storage"]
+    for node in (*storage["files"], *storage["directories"]):
+        if node["mode"] is not None:
+            node.fields["mode"] &= ~checks.SPECIAL_BITS
 
 
 def _no_config(text: str) -> str:

@@ -13,6 +13,7 @@ from coreos_py.base import gopath
 from coreos_py.ignition import checks
 from coreos_py.ignition.checks import Extent
 from coreos_py.ignition.report import ERROR, WARNING
+from coreos_py.ignition.schema import SPECIAL_BITS_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -297,7 +298,7 @@ class Checker:
         self._field(obj, path, "path", checks.clean(obj["path"]))
         mode = obj.get("mode")
         self._field(obj, path, "mode", checks.mode(mode))
-        if mode is not None and mode & checks.SPECIAL_BITS and self._version < (3, 6):
+        if mode is not None and mode & checks.SPECIAL_BITS and self._version < SPECIAL_BITS_FROM:
             text = (
                 "setuid/setgid/sticky bits are not supported in spec versions older than 3.4.0"
                 if self._version < (3, 4)

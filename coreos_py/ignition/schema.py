@@ -13,6 +13,7 @@ Version = tuple[int, int]
 
 VERSIONS_2: tuple[Version, ...] = ((2, 0), (2, 1), (2, 2), (2, 3), (2, 4))
 VERSIONS_3: tuple[Version, ...] = tuple((3, minor) for minor in range(7))
+SPECIAL_BITS_FROM: Version = (3, 6)
 
 _NODE = "path str; overwrite bool?; user NodeUser; group NodeGroup"
 _TEXT_3 = {

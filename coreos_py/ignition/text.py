@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from coreos_py.ignition import schema
+from coreos_py.ignition import checks, schema
 from coreos_py.ignition.decode import Obj
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ def dump(config: Obj, version: Version) -> str:
     """The config, as one of the oldest version from `version` on that has all of its fields."""
     data = to_data(config, major=version[0])
     newest = schema.VERSIONS_3 if version[0] == 3 else schema.VERSIONS_2
+    if version[0] == 3 and _has_special_bits(data):
+        version = max(version, schema.SPECIAL_BITS_FROM)
     fitting = (v for v in newest if v >= version and _covers(schema.of(v), "Config", data))
     found = next(fitting, newest[-1])
     data.setdefault("ignition", {})["version"] = f"{found[0]}.{found[1]}.0"
@@ -37,6 +39,12 @@ def to_data(obj: Obj, *, major: int) -> dict[str, Any]:
         if value or (fields[name].is_optional and is_scalar and value is not None):
             found[name] = value
     return found
+
+
+def _has_special_bits(data: dict[str, Any]) -> bool:
+    storage = data.get("storage", {})
+    nodes = (*storage.get("files", ()), *storage.get("directories", ()))
+    return any((node.get("mode") or 0) & checks.SPECIAL_BITS for node in nodes)
 
 
 def _covers(fields: schema.Schema, kind: str, data: dict[str, Any]) -> bool:

@@ -211,6 +211,11 @@ BAD_FILES = [
     ({"path": "/a", "contents": {"source": "http://127.0.0.1:1/x"}}, "no more attempts", 1),
     ({"path": "/a", "user": {"name": "nobody-there"}}, "nobody-there: no such user", 1),
     ({"path": "/etc/link", "contents": {"source": "data:,x"}}, "/etc/link: something else", 1),
+    (
+        {"path": "/etc", "overwrite": True, "contents": {"source": "data:,x"}},
+        "/etc/.ignition-result.json: ",
+        1,
+    ),
 ]
 
 
@@ -223,7 +228,8 @@ def test_nothing_is_done_when_anything_is_wrong(ignition, target, file, text, co
     assert done.returncode == code
     assert text in done.stderr
     assert "Traceback" not in done.stderr
-    if "user" not in file:  # owners are looked up when it is their turn
+    # Owners are looked up when it is their turn, and the report is written last.
+    if "user" not in file and "overwrite" not in file:
         assert not (target / "good").exists()
 
 

@@ -145,6 +145,18 @@ def test_replacement_drops_everything():
     assert "config" not in found["ignition"]
 
 
+def test_special_bits_of_a_newer_part_are_kept():
+    """Ignition 2.14 drops them from 3.3.0; the next stage is told a version that has them."""
+    part = config({"storage": {"directories": [{"path": "/new", "mode": 0o1777}]}}, "3.6.0")
+    document = config({"storage": {"files": [{"path": "/old", "mode": 0o4755}]}})
+    document["ignition"]["config"] = {"merge": [url(part)]}
+    kept = text.dump(resolve.resolve(json.dumps(document).encode(), get).config, (3, 3))
+    again = whole(json.loads(kept))
+    assert json.loads(kept)["ignition"]["version"] == "3.6.0"
+    assert again["storage"]["files"][0]["mode"] == 0o755
+    assert again["storage"]["directories"][0]["mode"] == 0o1777
+
+
 def test_version_1_becomes_2():
     old = {
         "ignitionVersion": 1,

@@ -41,6 +41,8 @@ def test_versions_that_came_later(version, more, warnings):
     found = config.parse(json.dumps({"ignition": {"version": version}, **more}).encode())
     assert found.config is not None
     assert [entry.kind for entry in found.report.entries] == ["warning"] * warnings
+    for file in found.config["storage"]["files"]:
+        assert file["mode"] == (0o755 if warnings else 0o4755)
 
 
 def test_where_it_is_in_a_config_of_version_3():
