@@ -303,10 +303,12 @@ PACKAGE = Command(
             args="FILE",
             help="upload a payload, create its package and point a channel to it",
             about="Not in updateservicectl. A channel that is not there is made; a package that is "
-            "there already with the same payload is kept.",
+            "there already with the same payload is kept. What update_engine would refuse is not "
+            "published as a version of CoreOS.",
             settings=(
                 _APP,
                 _CHANNEL,
+                Setting("no-check", BOOL, help="publish it whatever it is"),
                 Setting("release-notes", help="a file with its release notes", metavar="FILE"),
                 Setting("version", help="its version", metavar="VERSION"),
             ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 
 from coreos_py.http.client import TransportError
 from coreos_py.omaha.coreupdate import CHANNEL_LIST, PACKAGE, PACKAGE_LIST
+from coreos_py.omaha.request import APP_ID
 from coreos_py.updatectl import channels
 from coreos_py.updatectl.packages import insert, join_url, measure, read_notes, reason
 from coreos_py.updatectl.session import (
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from coreos_py.cli.program import Call
     from coreos_py.cli.progress import Progress
+    from coreos_py.updatectl.packages import Sums
 
 _TARGET = "/package-upload"
 _BLOCK = 1 << 18
@@ -85,6 +88,8 @@ def publish(call: Call) -> int:
     old = _package(service, app, version)
     if old is not None and old["sha256Sum"] != sums.sha256:
         raise Fatal(f"there is a package {version} already, with another payload")
+    if app.strip("{}") == APP_ID.strip("{}") and not flags["no-check"]:
+        _check(path, sums)
     name = f"{app}_{version}_{os.path.basename(path)}"
     if old is None:
         try:
@@ -109,6 +114,24 @@ def publish(call: Call) -> int:
         channels.point(service, app, channel, version=version, publish=found["publish"])
     print(f"{'channel' if found else 'new channel'} {channel} offers {version}")
     return OK
+
+
+def _check(path: str, sums: Sums) -> None:
+    """Read a payload as update_engine will. Fatal: every machine would refuse it."""
+    from coreos_py.update.payload.errors import PayloadError
+    from coreos_py.update.payload.reader import Verifier
+
+    verifier = Verifier(size=sums.size, sha256=b64decode(sums.sha256))
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                verifier.feed(block)
+        verifier.finish()
+    except PayloadError as err:
+        text = f"update_engine would refuse {path}: {err} (error {int(err.code)})"
+        raise Fatal(f"{text}; coreos payload build makes payloads") from None
+    except OSError as err:
+        raise Fatal(f"reading {path} failed: {reason(err)}") from None
 
 
 def _package(service: Service, app: str, version: str) -> dict[str, Any] | None:

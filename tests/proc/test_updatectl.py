@@ -132,6 +132,14 @@ def test_a_payload_from_the_file_to_the_machines(server, admin):
     other = admin.run("package", "publish", *flags, "other.gz")
     assert other.returncode == 1
     assert "there is a package 7.0.0 already, with another payload" in other.stderr
+    newer = [*flags[:2], "--version=7.0.1", "other.gz"]
+    other = admin.run("package", "publish", *newer)
+    assert (other.returncode, other.stdout, other.stderr.count("\n")) == (1, "", 1)
+    assert "update_engine would refuse other.gz: " in other.stderr
+    assert "(error 21); coreos payload build makes payloads" in other.stderr
+    assert "beta offers 7.0.1" in admin.must("package", "publish", "--no-check", *newer)
+    admin.must("channel", "update", *flags)
+    admin.must("package", "delete", newer[0], newer[2])
     admin.must("channel", "update", *flags, "--publish")
     saved = admin.run("package", "download", f"--app-id={COREOS}", "--dir=saved")
     assert saved.returncode == 0, saved

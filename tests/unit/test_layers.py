@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "omaha": {"base"},
     "roller": {"base", "cli", "http", "etcdclient", "locksmith", "omaha", "update"},
     "update": {"base", "cli", "http", "omaha", "systemd"},
-    "updatectl": {"base", "cli", "http", "omaha"},
+    "updatectl": {"base", "cli", "http", "omaha", "update"},
     "cloudinit": {"base", "cli", "http", "systemd"},
     "ignition": {"base", "cli", "http", "cloudinit"},
     "cluster": {"base", "cli", "http", "etcdclient", "etcd", "systemd", "fleet"},
