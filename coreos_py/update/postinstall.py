@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 BOOTED_FROM_FIRMWARE_B = 3
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 _LINES_MAX = 10_000
+_LINE_MAX = 64 << 10
 
 
 async def run(slot: Slot, words: list[str]) -> None:
@@ -89,15 +90,28 @@ async def _execute(words: list[str]) -> int:
             ErrorCode.POSTINSTALL_RUNNER_ERROR, f"cannot run {words[0]}: {err.strerror}"
         ) from None
     assert process.stdout is not None
-    lines = 0
     try:
-        while data := await process.stdout.read(1 << 16):
-            for line in data.decode("utf-8", "replace").splitlines():
-                lines += 1
-                if lines <= _LINES_MAX:
-                    log.info("postinst: %s", line)
+        await _log_lines(process.stdout)
         return await process.wait()
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         raise
+
+
+async def _log_lines(output: asyncio.StreamReader) -> None:
+    """Whole lines, however they arrive; one without an end in pieces."""
+    lines, rest = 0, b""
+    while data := await output.read(_LINE_MAX):
+        *whole, rest = (rest + data).split(b"\n")
+        if len(rest) >= _LINE_MAX:
+            whole, rest = [*whole, rest], b""
+        for line in whole[: max(0, _LINES_MAX - lines)]:
+            _log_line(line)
+        lines += len(whole)
+    if rest and lines < _LINES_MAX:
+        _log_line(rest)
+
+
+def _log_line(line: bytes) -> None:
+    log.info("postinst: %s", line.decode("utf-8", "replace").rstrip("\r"))

@@ -45,6 +45,6 @@ def place(request, tmp_path_factory):
 def both(place):
     """A prepared database, one of each kind."""
     found = connect(place)
-    assert prepare(found, 1)
+    prepare(found, 1)  # which a server may be already, for the tests of another file
     yield found
     found.close()

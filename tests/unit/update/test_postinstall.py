@@ -54,7 +54,9 @@ def run(*words):
 
 def test_it_runs_in_the_slot(image, caplog):
     caplog.set_level(logging.INFO)
-    folder = image('echo "$1 $2 $(pwd)"; env | cut -d= -f1 | sort | tr "\\n" " "; echo problem >&2')
+    folder = image(
+        'echo "$1 $2 $(pwd)"; env | cut -d= -f1 | sort | tr "\\n" " "; echo; echo problem >&2'
+    )
     run("KERNEL=/k")
     calls = (folder / "calls").read_text().splitlines()
     assert calls[0].startswith("mount -o ro,loop,offset=4096,sizelimit=8192 /images/disk /")
@@ -62,7 +64,7 @@ def test_it_runs_in_the_slot(image, caplog):
     assert not Path(calls[0].rsplit(" ", 1)[1]).exists()
     said = [record.getMessage() for record in caplog.records]
     assert "postinst: /images/disk4 KERNEL=/k /" in said
-    assert "postinst: problem" in " ".join(said)
+    assert "postinst: problem" in said
     (names,) = [text for text in said if "PATH" in text]
     assert "http_proxy" in names
     assert "SECRET" not in names
@@ -112,3 +114,28 @@ def test_much_output_is_cut(image, caplog, monkeypatch):
     image("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do echo $i; done")
     run()
     assert sum("postinst: " in record.getMessage() for record in caplog.records) == 10
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lines"),
+    [
+        ([b"one li", b"ne\nanot", b"her\r\nno end"], ["one line", "another", "no end"]),
+        ([b"\n", b"\xff\n"], ["", "\ufffd"]),
+        ([b"x" * 9, b"y\n"], ["x" * 9, "y"]),
+    ],
+)
+def test_lines_are_whole_however_they_arrive(caplog, monkeypatch, pieces, lines):
+    monkeypatch.setattr(postinstall, "_LINE_MAX", 9)
+    caplog.set_level(logging.INFO)
+
+    async def read():
+        output = asyncio.StreamReader()
+        reading = asyncio.ensure_future(postinstall._log_lines(output))
+        for piece in pieces:
+            output.feed_data(piece)
+            await asyncio.sleep(0)
+        output.feed_eof()
+        await reading
+
+    asyncio.run(read())
+    assert [record.getMessage() for record in caplog.records] == [f"postinst: {x}" for x in lines]
