@@ -3,7 +3,7 @@
 # suite in each, Debian's cloud kernel, and this folder's boot selector. `build.sh -h` tells the options, coreos-image(7)
 # how to boot the image, and what is in it.
 #
-# Needs root (debootstrap makes the Debian root once) or fakeroot and -r; mkfs.vfat, mtools, mke2fs, apt.
+# Needs root, mkfs.vfat, mtools, mke2fs and apt; debootstrap makes the Debian root, once.
 #
 #   COREOS_IMAGE_CACHE   Debian's packages, unpacked     (default: packaging/machines' cache)
 #   SOURCE_DATE_EPOCH    the time that is in the image   (default: that of the last commit)
@@ -73,7 +73,7 @@ for tool in apt-get dpkg-deb mcopy mke2fs mkfs.vfat; do
 done
 [ -z "$missing" ] || die "not installed:$missing"
 
-[ "$(id -u)" -eq 0 ] || die "needs root, or fakeroot and -r with a Debian root that you may read"
+[ "$(id -u)" -eq 0 ] || die "needs root"
 [ -n "$root" ] || root=$("$TOP/packaging/machines/build.sh")
 [ -x "$root/usr/bin/python3.11" ] || die "'$root' is no Debian 12 root with python3"
 work=$(mktemp -d "${TMPDIR:-/tmp}/coreos-image.XXXXXX")

@@ -63,8 +63,7 @@ make_usr() {
     printf 'COREOS_RELEASE_VERSION=%s\nCOREOS_RELEASE_BOARD=amd64-usr\n' "$version" >"$tree/share/coreos/release"
     [ -z "$key" ] || install -m 644 "$key" "$tree/share/update_engine/update-payload-key.pub.pem"
     printf %s "$over" | while read -r dir; do cp -R "$dir/." "$tree/"; done
-    if [ "$(id -u)" -eq 0 ]; then find "$tree" -newer "$work" -user "$(id -un)" -exec chown -h 0:0 {} +; fi
-    filesystem "$1" USR 7130c94a-0000-4000-8000-000000000000 "$tree" "$(content_mib "$tree" 4)" -O ^has_journal
+    filesystem "$1" USR 7130c94a-0000-4000-8000-000000000000 "$tree" "$(content_mib "$tree" 4)" -b 4096 -O ^has_journal
 }
 
 copy_modules() {
