@@ -38,14 +38,19 @@ def entries(disk: Path) -> list[str]:
 
 def test_it_tries_a_new_version_once(tmp_path, site, archive):
     (tmp_path / "update.conf").write_text(site.update_conf)
-    options = ("-c", str(tmp_path / "update.conf"), "-b", "-l", qemu.APPEND)
+    for folder in ("over", "oem"):
+        (tmp_path / folder / "share").mkdir(parents=True)
+        (tmp_path / folder / "share" / "told").write_text(f"{folder}\n")
+    options = ["-b", "-l", qemu.APPEND, "-c", str(tmp_path / "update.conf")]
+    options += ["-a", str(tmp_path / "over"), "-e", str(tmp_path / "oem"), "-s", "240"]
     images = Images(tmp_path, archive, options=options)
     with Qemu(images.disk) as machine:
         machine.wait_started("a")
         assert entries(machine.disk) == ["slot-a.conf"]
         site.machine_id = machine.run("cat /etc/machine-id").strip()
+        assert machine.run("cat /usr/share/told /usr/share/oem/share/told") == "over\noem\n"
 
-        site.publish("2.0.0", images.payload(images.version("2.0.0"), old=True))
+        site.publish("2.0.0", images.payload(images.version("2.0.0"), old=images.usr))
         machine.look()
         site.wait_event(*INSTALLED)
         machine.wait_started("ab")

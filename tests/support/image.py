@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from coreos_py.update.disk import Disk
+from coreos_py.update.gpt import SECTOR
 from tests.support import payloads, procs
 from tests.support.slots import Bits
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "packaging" / "image" / "build.sh"
+_ESP_OFFSET = 4096 * SECTOR
 # What a broken version does to be booted at all; it has no kernel of its own.
 POSTINST = """\
 #!/bin/sh
@@ -25,12 +28,13 @@ for file in vmlinuz initrd; do cp "/boot/coreos/$file-$here" "/boot/coreos/$file
 class Images:
     """A disk with version 1.0.0 in slot A, and what newer versions are made of."""
 
-    def __init__(self, folder: Path, archive: Path, *, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, archive: Path, *, options: Iterable[str] = ()) -> None:
         self._folder = folder
         self.disk = folder / "disk.img"
         self.usr = folder / "usr.img"
         self.kernel = folder / "boot" / "vmlinuz"
         self.selector = folder / "boot" / "selector"
+        self.initrd = folder / "boot" / "initrd"
         words = [str(BUILD), "-o", str(self.disk), "-u", str(self.usr), "-x", str(folder / "boot")]
         words += ["-p", str(archive), "-k", payloads.PUBLIC_KEY, *options]
         done = subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False)
@@ -42,16 +46,37 @@ class Images:
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.disk, copy], check=True)
         return copy
 
-    def version(self, version: str, files: dict[str, str] | None = None) -> Path:
+    def tried_disk(self, name: str, image: Path | None) -> Path:
+        """A copy that tries slot B next: with that image, or nothing that could be mounted."""
+        copy = self.new_disk(name)
+        esp = ["-i", f"{copy}@@{_ESP_OFFSET}"]
+        subprocess.run(["mcopy", *esp, "::/coreos/initrd-a", str(self.initrd)], check=True)
+        for source, target in ((self.kernel, "vmlinuz-b"), (self.initrd, "initrd-b")):
+            subprocess.run(["mcopy", *esp, str(source), f"::/coreos/{target}"], check=True)
+        self.initrd.unlink()
+        with Disk(str(copy), write=True) as disk:
+            gpt = disk.gpt()
+            gpt.check()
+            offset = gpt.entries[3].first * SECTOR
+            gpt.entries[3] = gpt.entries[3].marked(priority=2, tries=1, successful=0)
+            disk.save(gpt)
+        if image is not None:
+            words = ["dd", f"if={image}", f"of={copy}", "bs=1M", f"seek={offset}"]
+            words += ["oflag=seek_bytes", "conv=sparse,notrunc", "status=none"]
+            subprocess.run(words, check=True)
+        return copy
+
+    def version(self, version: str, files: dict[str, str | bytes] | None = None) -> Path:
         """The image of a whole system that says it is that version, with some other files."""
         image = self._folder / f"usr-{version}.img"
         shutil.copy(self.usr, image)
-        texts = {"share/coreos/release": _release(version), **(files or {})}
+        contents = {"share/coreos/release": _release(version), **(files or {})}
         script = []
-        for number, (name, text) in enumerate(texts.items()):
+        for number, (name, content) in enumerate(contents.items()):
+            data = content.encode() if isinstance(content, str) else content
             source = self._folder / f"file-{version}-{number}"
-            source.write_text(text)
-            source.chmod(0o755 if text.startswith("#!") else 0o644)
+            source.write_bytes(data)
+            source.chmod(0o755 if data.startswith(b"#!") else 0o644)
             script += [f"mkdir {Path(name).parent}", f"rm {name}", f"write {source} {name}"]
         subprocess.run(
             ["debugfs", "-w", "-f", "-", str(image)],
@@ -74,11 +99,11 @@ class Images:
         subprocess.run([*words, str(image), "2m"], check=True, capture_output=True)
         return image
 
-    def payload(self, image: Path, *, old: bool = False, key: str = payloads.KEY) -> Path:
-        """A signed payload; with `old` only the difference to what the disk has."""
+    def payload(self, image: Path, *, old: Path | None = None, key: str = payloads.KEY) -> Path:
+        """A signed payload; with `old` only the difference to that image."""
         target = image.with_suffix(f".{Path(key).name}.payload")
         words = ["payload", "build", "--image", str(image), "--key", key, "-o", str(target)]
-        words += ["--old-image", str(self.usr)] if old else []
+        words += ["--old-image", str(old)] if old else []
         _coreos(*words)
         return target
 

@@ -24,8 +24,8 @@ _SHELL = "systemd.show_status=0 systemd.debug_shell=ttyS1"
 APPEND = f"console=ttyS0 panic=1 loglevel=5 {_QUICK} {_SHELL}"
 _PROMPT = re.compile(r"@core:[^\n]*# ")
 _READY = re.compile(r"SHELL READY\n")
-_CHOSEN = re.compile(rb"init: booting slot ([ab]), ")
-_STARTED = re.compile(rb"init: /usr is /dev/vda([0-9]+)")
+_CHOSEN = re.compile(rb"] init: booting slot ([ab]), ")
+_STARTED = re.compile(rb"] init: /usr is /dev/vda([0-9]+)")
 
 
 def why_not(*, firmware: bool = False) -> str:
@@ -174,7 +174,7 @@ class Qemu:
 
     def look(self) -> None:
         """Let it look for an update, as soon as it can."""
-        self.run("until systemctl -q is-active update-engine; do sleep 0.3; done")
+        self.run("until systemctl -q is-active update-engine; do sleep 1; done")
         self.run("update_engine_client -check_for_update 2>/dev/null")
 
     def wait_idle(self) -> None:
