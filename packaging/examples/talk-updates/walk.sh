@@ -32,13 +32,13 @@ strategy best-effort
 strategy off
 strategy etcd-lock
 
-step "a new version waits for its reboot on two machines: one after the other"
-at 2 "sudo locksmithctl lock"
+step "a new version waits for its reboot while somebody else has the lock: one after the other"
+at 2 "locksmithctl lock maintenance"
 soon 60 1 "locksmithctl status | grep -A 9 'Available: 0'"
 "$MACHINES/run.sh" 3 sh -c "setsid locksmithctl send-need-reboot >/dev/null 2>&1 &"
 echo "-- core-03 is to reboot"
 soon 120 3 "journalctl -o cat --no-pager -u locksmithd | grep -m 1 'semaphore is at 0'"
-at 2 "sudo locksmithctl unlock"
+at 2 "locksmithctl unlock maintenance"
 until_off 3
 at 1 "etcdctl get $locks"
 on 3
