@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUSY_TIMEOUT_MS = 10_000
+RETRY_S = 0.01
 CACHE_KIB = 32 * 1024
 STATEMENTS = 512
 
@@ -48,10 +50,21 @@ class Sqlite:
         if read_only:
             run("PRAGMA query_only = ON")
             return
-        mode = run("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = self._to_wal()
         if mode not in ("wal", "memory"):
             raise OSError(f"journal mode is {mode}, not WAL")
         run("PRAGMA synchronous = FULL")
+
+    def _to_wal(self) -> str:
+        """The journal mode; of two that change it at once sqlite refuses one, without waiting."""
+        give_up_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        while True:
+            try:
+                return str(self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+            except sqlite3.OperationalError as err:
+                if err.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
+                    raise
+            time.sleep(RETRY_S)
 
     def execute(self, sql: str, *params: object) -> int:
         return self._run(sql, params).rowcount

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -177,6 +179,19 @@ def test_two_that_start_at_once(place, tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(start, range(4))) == [False, False, False, True]
+
+
+def test_a_first_start_waits_for_another_ones_write(tmp_path):
+    """sqlite itself does not wait before it makes a file WAL."""
+    where = str(tmp_path / "new.db")
+    other = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN IMMEDIATE")
+    ending = threading.Timer(0.2, other.execute, ("COMMIT",))
+    ending.start()
+    connect(where).close()
+    ending.join()
+    other.close()
 
 
 def test_half_a_migration_is_none(empty):
