@@ -6,6 +6,7 @@ threads; a client that is quicker than it has to wait. What a body means is its 
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ class Intakes:
             task.cancel()
 
 
-class Intake:
+class Intake(abc.ABC):
     """One upload; the sink of its body."""
 
     def __init__(self, request: Request, intakes: Intakes) -> None:
@@ -150,17 +151,17 @@ class Intake:
             if incoming is not None:
                 incoming.discard()
 
+    @abc.abstractmethod
     def check(self, tx: Tx, call: Call) -> Response:
         """Whether the sender may, and what for is there: 200, or the answer."""
-        raise NotImplementedError
 
     def take(self, incoming: Incoming, data: bytes) -> None:
         """The next bytes of the body, in another thread."""
         incoming.write(data)
 
+    @abc.abstractmethod
     async def store(self, incoming: Incoming) -> Response:
         """All of it has come: keep it, and answer."""
-        raise NotImplementedError
 
     async def _receive(self, incoming: Incoming) -> bool:
         """Write what comes until it ends; False if the client has gone away."""
