@@ -158,7 +158,7 @@ class Lock:
         since_ns = known.at(index).get(holder, 0)
         if holder in (self._fleet() or ()):
             return "it is a machine of fleet, which is alive"
-        if not since_ns:
+        if not 0 < since_ns <= now_ns:  # or it was noted by a clock ahead of this one
             held = known.carried(semaphore.holders or (), before=index, after=index, now_ns=now_ns)
             self._keys.write(self._notes_key, held.to_json())
             return "nobody knows since when it has the lock; its age counts from now on"

@@ -39,10 +39,12 @@ class Notes:
 
     def carried(self, holders: Iterable[str], *, before: int, after: int, now_ns: int) -> Notes:
         """The notes when the semaphore goes from one index to another: who was not known to hold
-        it holds it from now on.
+        it holds it from now on, and so does who holds it from a time that is yet to come: clocks
+        differ and are set back, and its age would stay below zero for as long.
         """
         known = self.at(before)
-        return Notes(after, {holder: known.get(holder, now_ns) for holder in holders})
+        since = {holder: min(known.get(holder, now_ns), now_ns) for holder in holders}
+        return Notes(after, since)
 
     def to_json(self) -> str:
         """The value to store."""

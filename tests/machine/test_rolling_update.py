@@ -230,7 +230,9 @@ def the_mended_one_goes_on_without_the_dead(world: World) -> None:
     # Not taken away from somebody who may be rebooting, but from who is away for too long.
     words = ["sh", "-c", f"locksmithctl release --after 1h {dead.id} 2>&1 || :"]
     within(120, lambda: "it has not had the lock for long enough" in last.run(*words))
-    last.run("locksmithctl", "release", "--after", "1s", dead.id)
+    words = ["sh", "-c", f"locksmithctl release --after 1s {dead.id} 2>&1 || :"]
+    within(120, lambda: last.run(*words) == "")
+    within(120, lambda: world.watch.holders() not in (None, [dead.id]))
 
     world.round(lambda: world.rollout["done"] == 2, [canary, last])
     assert last.boots[-1] == Boot("a", None)

@@ -46,7 +46,8 @@ COMMANDS = (
         args="MACHINE-ID",
         help="give the lock of a dead machine back",
         about="Only if the machine has had it for long enough, and no fleet in the same etcd takes "
-        "it for alive. Where nobody knows for how long, its age counts from the first try.",
+        "it for alive. Where nobody knows for how long, or the time noted is yet to come, its age "
+        "counts from the first try.",
         settings=(
             Setting("after", DURATION, "15m", help="what is long enough", metavar="DURATION"),
         ),

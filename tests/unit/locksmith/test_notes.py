@@ -150,6 +150,16 @@ def test_release_counts_from_its_first_try_when_nobody_knows(world):
     assert world.lock.release("a", after_ns=15 * MINUTE) == ""
 
 
+def test_release_counts_from_its_first_try_when_the_clock_was_set_back(world):
+    world.lock.lock("a")
+    world.later(-60)
+    assert "from now on" in world.lock.release("a", after_ns=15 * MINUTE)
+    world.later(14)
+    assert "long enough" in world.lock.release("a", after_ns=15 * MINUTE)
+    world.later(2)
+    assert world.lock.release("a", after_ns=15 * MINUTE) == ""
+
+
 def test_release_loses_to_every_change(world):
     world.lock.lock("a")
     world.later(60)
