@@ -10,7 +10,6 @@ from __future__ import annotations
 CLI = "cli"  # lazy imports, quick exit
 DAEMON = "daemon"  # imports everything before it is ready, normal exit
 OWN = "own"  # the suite's own command
-LATER = "later"  # the name is here, the program comes with a later release
 
 
 class Row:
@@ -37,7 +36,6 @@ _CLOUDINIT = "coreos_py.cloudinit.cmd_coreos_cloudinit:main"
 _UPDATE_SSH_KEYS = "coreos_py.cloudinit.cmd_update_ssh_keys:main"
 _IGNITION = "coreos_py.ignition.cmd_ignition:main"
 _VALIDATE = "coreos_py.ignition.cmd_validate:main"
-_LATER = "coreos_py.cli.later:main"
 _CGPT = "coreos_py.update.cmd_cgpt:main"
 _UPDATE_ENGINE = "coreos_py.update.cmd_update_engine:main"
 _UPDATE_CLIENT = "coreos_py.update.cmd_update_engine_client:main"

@@ -6,7 +6,6 @@ Temporary file in the same directory, fsync, rename, fsync of the directory.
 from __future__ import annotations
 
 import os
-import stat
 
 
 def write_atomically(path: str, data: bytes, *, mode: int = 0o600) -> None:
@@ -61,11 +60,6 @@ def private_dir(path: str) -> None:
     if not os.path.isdir(path):
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         os.mkdir(path, 0o700)
-
-
-def is_world_writable(path: str) -> bool:
-    """True when anybody may change the file."""
-    return bool(os.stat(path).st_mode & stat.S_IWOTH)
 
 
 def _beside(path: str) -> str:

@@ -5,7 +5,6 @@ CoreosError                     exit_code 1
 ├─ ConfigError                  one or more bad settings, each with its origin
 ├─ StoreError                   a numbered etcd v2 error; HTTP status from one table
 ├─ Unavailable                  no leader, timeout, connection refused; may be retried
-├─ Conflict                     a comparison failed; the caller may read again and retry
 ├─ WireError                    a peer or client sent nonsense; carries the HTTP status to answer
 ├─ Corrupt                      damaged bytes on disk; never retried, never repaired in silence
 └─ ExternalError                a program or D-Bus call failed
@@ -58,10 +57,6 @@ class Unavailable(CoreosError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
-
-
-class Conflict(CoreosError):
-    """The world changed between read and write; read again and retry."""
 
 
 class WireError(CoreosError):

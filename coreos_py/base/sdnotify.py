@@ -10,7 +10,6 @@ import socket
 
 READY = "READY=1"
 STOPPING = "STOPPING=1"
-RELOADING = "RELOADING=1"
 
 
 def notify(*lines: str, address: str | None = None) -> bool:

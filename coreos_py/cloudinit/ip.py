@@ -72,9 +72,7 @@ def parse_cidr(written: str) -> tuple[bytes, Net] | None:
     """net.ParseCIDR: the address, and its network."""
     before, slash, after = written.partition("/")
     address = parse(before)
-    if address is None or not slash or not re.fullmatch("[0-9]{1,3}", after):
-        return None
-    if after[0] == "0" and after != "0" and int(after) == 0:
+    if address is None or not slash or not re.fullmatch("0*[0-9]{1,3}", after):
         return None
     short = to4(address) if ":" not in before else None
     bits = 32 if short else 128

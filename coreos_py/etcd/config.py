@@ -123,11 +123,6 @@ class Config(NamedTuple):
         return f"{self.data_dir}/member"
 
     @property
-    def snap_dir(self) -> str:
-        """Where snapshots are."""
-        return f"{self.data_dir}/member/snap"
-
-    @property
     def log_dir(self) -> str:
         """Where the write-ahead log is."""
         return self.wal_dir or f"{self.data_dir}/member/wal"

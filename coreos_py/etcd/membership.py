@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from coreos_py.store.store import Store
 
-CLUSTER_PREFIX = "/0"
 MEMBERS = "/0/members"
 REMOVED = "/0/removed_members"
 VERSION_KEY = "/0/version"
@@ -45,11 +44,6 @@ class Member(NamedTuple):
     peer_urls: tuple[str, ...] = ()
     name: str = ""
     client_urls: tuple[str, ...] = ()
-
-
-def format_id(number: int) -> str:
-    """An id as etcd prints it: hex without leading zeros."""
-    return f"{number:x}"
 
 
 def parse_id(text: str) -> int:

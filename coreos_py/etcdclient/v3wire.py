@@ -26,12 +26,9 @@ HEADERS = (("Content-Type", "application/json"),)
 WATCH_HEADERS = (*HEADERS, ("Grpc-Metadata-hasleader", "true"))
 
 UNKNOWN = 2
-INVALID_ARGUMENT = 3
-NOT_FOUND = 5
 PERMISSION_DENIED = 7
 EXHAUSTED = 8
 UNAVAILABLE = 14
-UNAUTHENTICATED = 16
 _NEEDS_LOGIN = ("user name is empty", "invalid auth token", "revision of auth store is old")
 _NO_LEASE = "requested lease not found"
 

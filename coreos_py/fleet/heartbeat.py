@@ -101,11 +101,6 @@ class Contact:
         # A process that has just started knows nothing of an outage before it.
         self._trusted_from_s = started_s + timings.agent_ttl_s
 
-    @property
-    def is_up(self) -> bool:
-        """Tell whether the last request reached etcd."""
-        return self._down_since_s is None
-
     def failed(self, now_s: float) -> None:
         """Note that a request could not be served."""
         if self._down_since_s is None:

@@ -52,11 +52,6 @@ class Machine(NamedTuple):
     cpu: int = 0  # thousandths of a processor
     is_cordoned: bool = False
 
-    @property
-    def short_id(self) -> str:
-        """Return the first eight characters of the ID."""
-        return self.id[:SHORT_ID_CHARS]
-
 
 class UnitState(NamedTuple):
     """What one machine's unit manager says about one unit."""

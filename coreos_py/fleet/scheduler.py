@@ -232,9 +232,9 @@ class Cluster:
                 continue
             for name in _matching(names, unit.requirements.replaces):
                 if self.location.get(name) == machine_id and replaces(unit, self.jobs[name]):
-                    self._move(name, machine_id, replacer=unit.name)
+                    self._move(name, machine_id)
 
-    def _move(self, name: str, machine_id: str, *, replacer: str) -> None:
+    def _move(self, name: str, machine_id: str) -> None:
         unit = self.jobs[name]
         self._remove(name, machine_id)
         target = next((m for m in self._able(unit) if not self._is_in_replace(unit, m)), "")

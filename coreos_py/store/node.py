@@ -93,11 +93,6 @@ def ttl_s(expire_ns: int, now_ns: int) -> int:
     return -((now_ns - expire_ns) // SECOND_NS)
 
 
-def is_hidden(key: str) -> bool:
-    """Whether listings of the parent leave this key out."""
-    return key.startswith("_", key.rfind("/") + 1)
-
-
 def sort_keys(keys: Iterable[str]) -> list[str]:
     """Keys in byte order, as Go compares strings."""
     ordered = sorted(keys)

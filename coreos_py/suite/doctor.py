@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from coreos_py import __version__
 from coreos_py.base import accelerators
 from coreos_py.cli.progress import Progress
-from coreos_py.commands import LATER, ROWS, Row
+from coreos_py.commands import ROWS, Row
 from coreos_py.suite import resources
 
 _TOOLS = (
@@ -45,11 +45,10 @@ def report() -> Iterator[tuple[str, str]]:
     with Progress() as progress:
         timed: dict[str, str] = {}
         for row in ROWS:
-            if row.kind != LATER:
-                progress(f"importing {row.name}")
-                module = row.target.partition(":")[0]
-                timed[module] = timed.get(module) or _import_time(row)
-                yield f"import {row.name}", timed[module]
+            progress(f"importing {row.name}")
+            module = row.target.partition(":")[0]
+            timed[module] = timed.get(module) or _import_time(row)
+            yield f"import {row.name}", timed[module]
 
 
 def _accelerators() -> str:

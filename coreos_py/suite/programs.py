@@ -10,12 +10,12 @@ import importlib
 
 from coreos_py.cli.program import Command, Program
 from coreos_py.cli.settings import Setting
-from coreos_py.commands import LATER, OWN, Row
+from coreos_py.commands import OWN, Row
 
 
 def of(row: Row) -> Program | None:
-    """The program behind a row; None for the suite's own verbs and for later ones."""
-    if row.kind in (OWN, LATER):
+    """The program behind a row; None for the suite's own verbs."""
+    if row.kind == OWN:
         return None
     module = importlib.import_module(row.target.partition(":")[0])
     program = getattr(module, "PROGRAM", None)

@@ -31,7 +31,6 @@ SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 SYSTEMD_PRIVATE = "unix:path=/run/systemd/private"
 BUS = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
 _READ_BYTES = 64 << 10
-_MESSAGE_BYTES_MAX = 128 << 20  # the protocol's own limit
 _CONNECT_TIMEOUT_S = 10.0
 _HEADER_BYTES_MIN = 16
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from coreos_py.systemd.manager import LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Generator, Iterable
+    from collections.abc import Container, Iterable
     from typing import Self
 
 BYTES_MAX = 4 << 20
@@ -31,24 +31,6 @@ def journal_path(state_dir: str, unit: str) -> str:
 def read_journal(state_dir: str, unit: str, lines: int) -> list[LogLine]:
     """The last `lines` lines of a unit's output, oldest first; all there is when negative."""
     return Reader(state_dir, unit).tail(lines)
-
-
-def follow_journal(state_dir: str, unit: str, lines: int) -> Generator[LogLine, None, None]:
-    """The last `lines` lines of a unit's output, then new ones for ever."""
-    with Reader(state_dir, unit) as reader:
-        yield from reader.tail(lines)
-        while True:
-            new = reader.new()
-            yield from new
-            if not new:
-                time.sleep(FOLLOW_POLL_S)
-
-
-def format_short(line: LogLine, host: str) -> str:
-    """A line as journalctl prints it by default."""
-    stamp = time.strftime("%b %d %H:%M:%S", time.localtime(line.unix_us // 1_000_000))
-    source = f"{line.ident}[{line.pid}]" if line.pid else line.ident
-    return f"{stamp} {host} {source}: {line.text}"
 
 
 class Reader:

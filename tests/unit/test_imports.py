@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from coreos_py.commands import CLI, LATER, ROWS
+from coreos_py.commands import CLI, ROWS
 from tests.support import imports
 
 # Nothing on a command line's way to its answer may need these.
@@ -156,20 +156,6 @@ def test_every_command_line_has_a_way():
     assert {row.name for row in ROWS if row.kind == CLI} <= names
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.kind == LATER])
-def test_later_commands_load_next_to_nothing(row):
-    ours = {name for name in _imported([row.name]) if name.startswith("coreos_py")}
-    assert ours == {
-        "coreos_py",
-        "coreos_py.base",
-        "coreos_py.base.errors",
-        "coreos_py.cli",
-        "coreos_py.cli.later",
-        "coreos_py.commands",
-        "coreos_py.multicall",
-    }
-
-
 def _times(argvs, rounds):
     """Least processor time of each command, run in turns; waiting for a busy machine is free."""
     nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
@@ -185,7 +171,6 @@ def _times(argvs, rounds):
 
 # Command, and how many times the bare interpreter's start it may take.
 BUDGETS = [
-    *(([row.name], 2.6) for row in ROWS if row.kind == LATER),
     (WAYS["locksmithctl status"], 3.4),
     (WAYS["etcdctl get"], 2.9),
     (WAYS["fleetctl list-units"], 2.9),

@@ -12,7 +12,7 @@ import pytest
 
 from coreos_py import multicall
 from coreos_py.base.errors import ConfigError, CoreosError, StoreError, UsageError
-from coreos_py.commands import CLI, DAEMON, LATER, ROWS, TABLE, VERBS, Row
+from coreos_py.commands import CLI, DAEMON, ROWS, TABLE, VERBS, Row
 
 RESOLVED = [
     # argv, the row, what the command sees
@@ -78,7 +78,7 @@ def test_table():
         assert row.help
         assert row.help[0].islower()
         assert not row.help.endswith(".")
-        assert bool(row.page) == (row.kind != LATER)
+        assert row.page
 
 
 @pytest.fixture
@@ -153,17 +153,6 @@ def test_a_module_that_does_not_load(capsys):
     assert multicall.run(row, ["standin"]) == 126
     stderr = capsys.readouterr().err
     assert stderr.startswith("coreos: cannot load standin (coreos_py.no_such_module): Module")
-
-
-def test_later_commands_say_so(capsys):
-    for row in ROWS:
-        if row.kind == LATER:
-            for argv in ([row.name], [row.name, "--help"], [row.name, "status"]):
-                assert multicall.run(row, argv) == 1
-                out, err = capsys.readouterr()
-                assert out == ""
-                assert err.startswith(f"{row.name}: ")
-                assert err.count("\n") == 1
 
 
 class _Broken(io.StringIO):

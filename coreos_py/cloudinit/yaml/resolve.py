@@ -47,7 +47,6 @@ _KNOWN = {
     },
     **{word: Resolved(FLOAT, float("-inf")) for word in ("-.inf", "-.Inf", "-.INF")},
 }
-_MAP_HINTS = frozenset("yYnNtTfFoO~")
 _DIGITS = {16: "0123456789abcdef", 10: "0123456789", 8: "01234567", 2: "01"}
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?inf(?:inity)?|nan", re.IGNORECASE

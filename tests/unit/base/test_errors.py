@@ -30,7 +30,6 @@ def test_store_error():
         (errors.ConfigError("a is 1"), "a is 1", 1),
         (errors.ConfigError(["a is 1", "b is 2"]), "a is 1; b is 2", 1),
         (errors.Unavailable("no leader", retry_after_s=0.5), "no leader", 1),
-        (errors.Conflict("changed"), "changed", 1),
         (errors.WireError("short frame", status_hint=413), "short frame", 1),
         (errors.Corrupt("/d/0.wal", 512), "/d/0.wal: damaged at offset 512", 1),
         (errors.Corrupt("/d/0.wal", 8, "crc"), "/d/0.wal: damaged at offset 8: crc", 1),

@@ -92,24 +92,6 @@ def test_an_unfinished_line_is_read_when_it_is_whole(state, tmp_path):
         assert texts(reader.new()) == ["whole"]
 
 
-def test_the_generator_starts_with_the_last_lines(state):
-    writer = journal.Writer(state, "a.service")
-    writer.write([line(1), line(2)])
-    follower = journal.follow_journal(state, "a.service", 1)
-    assert next(follower).text == "line 2"
-    writer.write([line(3)])
-    assert next(follower).text == "line 3"
-    follower.close()
-    writer.close()
-
-
-def test_short_format(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    one = LogLine(1_700_000_000_123_456, "web", 42, "hello")
-    assert journal.format_short(one, "box").endswith(" box web[42]: hello")
-    assert journal.format_short(one._replace(pid=0), "box").endswith(" box web: hello")
-
-
 def test_old_journals_of_units_that_are_gone_are_removed(state, tmp_path):
     for unit in ("kept.service", "gone.service", "fresh.service"):
         writer = journal.Writer(state, unit, bytes_max=400)
