@@ -22,7 +22,6 @@ _UNITS = "/etc/systemd/system"
 _NETWORKD = "/etc/systemd/network"
 _KEYS_2 = "authorized_keys.d/coreos-ignition"
 _KEYS_3 = "authorized_keys.d/ignition"
-_FILE_MODE_3 = 0o644
 _DIRECTORY_MODE_3 = 0o755
 _PERMISSIONS = 0o777
 

@@ -20,10 +20,6 @@ class Invalid(CoreosError):
     """A change that the rules do not allow; the message says which rule."""
 
 
-class NotFound(CoreosError):
-    """What shall be changed is not there."""
-
-
 class Style(StrEnum):
     """Whose manners the Omaha side has."""
 

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 
 from tests.bench.servers import Member, put
 
@@ -150,18 +149,3 @@ def fan_out(member: Member, watchers: int) -> float:
     for talk in talks:
         talk.close()
     return took
-
-
-def disk_probe(folder: Path) -> float:
-    """Median milliseconds of an fdatasync of 512 bytes, so that rates can be read beside it."""
-    import statistics
-
-    times = []
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        for _ in range(50):
-            file.write(b"x" * 512)
-            file.flush()
-            begin = time.perf_counter()
-            os.fdatasync(file.fileno())
-            times.append((time.perf_counter() - begin) * 1e3)
-    return statistics.median(times)

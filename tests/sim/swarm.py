@@ -10,7 +10,6 @@ import random
 from dataclasses import dataclass
 
 MS = 1_000
-SECOND = 1_000_000
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ _SELECT = (
     " policy_canaries, update_percent, rollout, rollout_active, rollout_started_us,"
     " rollout_in_progress, pause_reason, oem_blacklist FROM groups"
 )
-_POLICY = slice(7, 19)
 
 
 def find(tx: Tx, group_id: str) -> Group | None:
@@ -31,12 +30,6 @@ def by_track(tx: Tx, app_id: str, track: str) -> Group | None:
     return None if row is None else of_row(row)
 
 
-def by_name(tx: Tx, app_id: str, name: str) -> Group | None:
-    """The application's group that people call so."""
-    row = tx.one(f"{_SELECT} WHERE app_id = ? AND name = ?", app_id, name)
-    return None if row is None else of_row(row)
-
-
 def listing(tx: Tx, app_id: str, *, limit: int = 500, offset: int = 0) -> list[Group]:
     """An application's groups, the newest first."""
     rows = tx.all(
@@ -46,26 +39,6 @@ def listing(tx: Tx, app_id: str, *, limit: int = 500, offset: int = 0) -> list[G
         offset,
     )
     return [of_row(row) for row in rows]
-
-
-def of_channel(tx: Tx, channel_id: str) -> list[Group]:
-    """The groups that follow a channel."""
-    return [of_row(row) for row in tx.all(f"{_SELECT} WHERE channel_id = ?", channel_id)]
-
-
-def everywhere(tx: Tx) -> list[Group]:
-    """All groups of all applications."""
-    return [of_row(row) for row in tx.all(f"{_SELECT} ORDER BY created_us, id")]
-
-
-def free_track(tx: Tx, app_id: str, name: str) -> str:
-    """The track of a group for which nobody chose one: its name in small letters."""
-    track = wanted = name.lower()
-    number = 1
-    while by_track(tx, app_id, track) is not None:
-        number += 1
-        track = f"{wanted}-{number}"
-    return track
 
 
 def count(tx: Tx, app_id: str) -> int:

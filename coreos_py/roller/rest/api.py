@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from coreos_py.roller.rest.table import Route
 
 PREFIX = "/api/"
-BODY_MAX = 1 << 20
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 
 

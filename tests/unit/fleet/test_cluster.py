@@ -26,7 +26,6 @@ from tests.support.memory_etcd import MemoryEtcd
 from tests.support.memory_manager import MemoryManager
 
 TIMINGS = Timings(30.0, 2.0)
-FILE = parse("[Service]\nExecStart=/bin/sleep 100\n")
 
 
 class Machine:

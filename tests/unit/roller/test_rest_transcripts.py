@@ -79,7 +79,9 @@ class Session:
     def _machine(self, options: dict[str, str]) -> None:
         bed, name, granted = self._bed, options["id"], options.get("granted")
         with bed.transaction() as tx:
-            group = max(groups.everywhere(tx), key=lambda item: (item.created_us, item.id))
+            ((newest,),) = tx.all("SELECT id FROM groups ORDER BY created_us DESC, id DESC LIMIT 1")
+            group = groups.find(tx, newest)
+            assert group is not None
             number = len(tx.all("SELECT id FROM instance")) + 1
             now_us = bed.now_us + number
             status = Status(int(options["status"])) if "status" in options else None

@@ -182,9 +182,6 @@ def test_gaps_in_an_old_history_are_stepped_over():
     assert event.etcd_index == 11  # 10 is a refresh
 
 
-DOCUMENT = json.loads(UTC)
-
-
 def damaged(path, value):
     document = json.loads(UTC)
     *steps, last = path.split(".")
