@@ -21,13 +21,16 @@ step() { printf '\n==> %s\n' "$*"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 fail() { echo "up.sh: $*" >&2; exit 1; }
 
-# within SECONDS COMMAND...: tries until it works; its last words when it never does.
+# within SECONDS COMMAND...: tries until it works; its last words and the units when it never does.
 within() {
     limit=$1
     shift
     end=$(($(date +%s) + limit))
     until words=$("$@" 2>&1); do
-        [ "$(date +%s)" -lt "$end" ] || fail "after $limit s still not: $*${words:+ ($words)}"
+        [ "$(date +%s)" -lt "$end" ] || {
+            fleetctl list-units >&2 || :
+            fail "after $limit s still not: $*${words:+ ($words)}; fleetctl journal UNIT may tell why"
+        }
         sleep 0.3
     done
 }
@@ -35,7 +38,7 @@ within() {
 # The address of the machine a unit runs on; a machine that is gone has none any more.
 machine_of() { fleetctl list-units --no-legend --full --fields=unit,machine,sub | awk -v u="$1" '$1 == u && $2 ~ "/" && $3 == "running" {sub(".*/", "", $2); print $2}'; }
 moved() { now=$(machine_of "$1") && [ -n "$now" ] && [ "$now" != "$2" ]; }
-announced_at() { [ "$(etcdctl get "/services/web/$1")" = "$2:8080" ]; }
+announced() { [ "$(etcdctl get "/services/web/$1")" = "$(machine_of "web@$1.service"):28080" ]; }
 gone() { ! etcdctl get "$1" >/dev/null 2>&1; }
 
 if [ ! -f "$archive" ] || [ -n "$(find "$top/coreos_py" -name '*.py' -newer "$archive" | head -n 1)" ]; then
@@ -76,7 +79,7 @@ run fleetctl start web-announce@1 web-announce@2 web-announce@3
 run fleetctl start disk-report
 run fleetctl list-units
 for i in 1 2 3; do
-    within 60 announced_at "$i" "$(machine_of "web@$i.service")"
+    within 60 announced "$i"
     run curl -sS --retry 5 --retry-connrefused "http://$(etcdctl get "/services/web/$i")/from/web@$i"
 done
 run etcdctl ls --recursive --sort /services
@@ -88,9 +91,8 @@ run coreos cluster kill "${old##*.10}" "$@"
 environment=$(coreos cluster env "$@")
 eval "$environment"
 within 120 moved web@3.service "$old"
-new=$(machine_of web@3.service)
-within 60 announced_at 3 "$new"
-echo "web@3 moved from $old to $new, and its announcement followed"
+within 60 announced 3
+echo "web@3 moved from $old to $(machine_of web@3.service), and its announcement followed"
 run curl -sS --retry 5 --retry-connrefused "http://$(etcdctl get /services/web/3)/still/here"
 
 step "the machine comes back"
