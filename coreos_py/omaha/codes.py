@@ -101,6 +101,7 @@ class ErrorCode(IntEnum):
     NEW_PCR_POLICY_VERIFICATION = 42
     NEW_PCR_POLICY_HTTP = 43
     ROLLBACK = 44  # flatcar's: the new version did not come up
+    UNSUPPORTED_PAYLOAD_VERSION = 45  # Chromium OS's; 0.4.10 does not look at the version
     DOWNLOAD_INCOMPLETE = 100
     OMAHA_REQUEST_HTTP_BASE = 2000  # plus the HTTP status; alone: nobody answered
 

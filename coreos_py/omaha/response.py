@@ -46,8 +46,12 @@ class Update(NamedTuple):
     more_info: str = ""
 
     def digest(self) -> bytes:
-        """The payload's SHA-256."""
-        return binascii.a2b_base64(self.sha256)
+        """The payload's SHA-256; b"" when the server sent something that is none."""
+        try:
+            digest = binascii.a2b_base64(self.sha256, strict_mode=True)
+        except (binascii.Error, ValueError):
+            return b""
+        return digest if len(digest) == SHA256_SIZE else b""
 
 
 class Answer(NamedTuple):
@@ -106,11 +110,14 @@ def _update(root: Element) -> Update:
     action = next((item for item in actions if item.get("event") == "postinstall"), None)
     if action is None:
         raise _invalid("no postinstall action in the response")
+    sha256 = action.get("sha256")
+    if not sha256:
+        raise _invalid("no sha256 in the postinstall action")
     return Update(
         version=manifest.get("version"),
         urls=tuple(codebase + name for codebase in codebases[:URLS_MAX]),
         size=size,
-        sha256=_sha256(action.get("sha256")),
+        sha256=sha256,
         is_delta=action.get("IsDeltaPayload") == "true",
         failures_per_url_max=_uint32(action.get("MaxFailureCountPerUrl")),
         disable_backoff=action.get("DisablePayloadBackoff") == "true",
@@ -119,17 +126,6 @@ def _update(root: Element) -> Update:
         deadline=action.get("deadline"),
         more_info=action.get("MoreInfo"),
     )
-
-
-def _sha256(text: str) -> str:
-    """Upstream compares texts; what is no digest can never match, so it is refused at once."""
-    try:
-        digest = binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError):
-        digest = b""
-    if len(digest) != SHA256_SIZE:
-        raise _invalid(f'sha256 "{text[:60]}" of the postinstall action is none')
-    return text
 
 
 def _size(text: str) -> int:
@@ -143,7 +139,7 @@ def _size(text: str) -> int:
 
 def _int32(text: str) -> int:
     match = re.fullmatch(r"\+?[0-9]{1,10}", text)
-    return min(int(text), (1 << 31) - 1) if match else 0
+    return int(text) if match and int(text) < 1 << 31 else 0
 
 
 def _uint32(text: str) -> int:

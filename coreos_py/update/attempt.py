@@ -35,6 +35,7 @@ from coreos_py.update import prefs as names
 DAY_S = 24 * 3600
 BACKOFF_DAYS_MAX = 16
 BACKOFF_FUZZ_S = 12 * 3600
+_BACKOFF_MAX_S = BACKOFF_DAYS_MAX * DAY_S + BACKOFF_FUZZ_S // 2
 NO_VERSION = "0.0.0"
 PROGRESS_STEP = 0.01
 PROGRESS_EVERY_S = 10.0
@@ -148,6 +149,7 @@ _NEXT_URL = frozenset(
         *(ErrorCode.DOWNLOAD_INVALID_METADATA_SIGNATURE,),
         *(ErrorCode.DOWNLOAD_OPERATION_HASH_MISSING,),
         *(ErrorCode.DOWNLOAD_METADATA_SIGNATURE_MISSING,),
+        *(ErrorCode.UNSUPPORTED_PAYLOAD_VERSION,),
     }
 )
 _COUNTED = frozenset(
@@ -182,7 +184,7 @@ class Attempt:
         operation = Operation.NEED_REBOOT if needs_reboot else Operation.IDLE
         self.status = Status(operation=operation)
         self._on_demand = False
-        self._update: Update | None = None
+        self._update: Update | None = None  # the last one on offer
         self._then: Callable[[object, float], Action | None] | None = None
         self._rollback = False
         self._keeps_previous = False
@@ -209,7 +211,6 @@ class Attempt:
         if self.status.operation is Operation.NEED_REBOOT:
             return self._expect(self._after_ping, Ping(on_demand))
         self.last_failure = None
-        self._update = None
         self.status = self.status._replace(operation=Operation.CHECKING)
         previous = self._prefs.get(names.PREVIOUS_VERSION, NEVER_UPDATED)
         # An update that is installed and was reset is still to be reported, by its new version.
@@ -268,15 +269,15 @@ class Attempt:
         assert isinstance(outcome, Answer)
         self.http_status = 200
         self.poll_interval_s = outcome.poll_interval_s
-        self.status = self.status._replace(last_checked=int(now_s))
         if outcome.update is None:
-            self.status = self.status._replace(operation=Operation.IDLE)
+            self.status = self.status._replace(last_checked=int(now_s), operation=Operation.IDLE)
             return None
         self._take(outcome.update)
         if reason := self._backoff(outcome.update, now_s):
             code = ErrorCode.OMAHA_UPDATE_DEFERRED_FOR_BACKOFF
             return self._fail(Failure(code, reason), now_s)
         self.status = self.status._replace(
+            last_checked=int(now_s),
             operation=Operation.AVAILABLE,
             new_version=outcome.update.version,
             new_size=outcome.update.size,
@@ -321,20 +322,26 @@ class Attempt:
                 return self._report(outcome)
             self._prefs[names.PREVIOUS_VERSION] = ""
             return self._fail(outcome, now_s)
-        return self._finish()
+        return self._finish(self._after_finish)
 
     def _after_firmware(self, _outcome: object, _now_s: float) -> Action | None:
-        return self._finish()
+        self.status = self.status._replace(new_version=NO_VERSION, new_size=0)
+        return self._finish(self._after_untold_finish)
 
-    def _finish(self) -> Action:
+    def _finish(self, then: Callable[[object, float], Action | None]) -> Action:
         self._prefs[names.DELTA_FAILURES] = "0"
-        return self._expect(self._after_finish, Finish())
+        return self._expect(then, Finish())
 
     def _after_finish(self, outcome: object, now_s: float) -> Action | None:
         if isinstance(outcome, Failure):
             return self._fail(outcome, now_s)
         installed = Event(EventType.UPDATE_COMPLETE, EventResult.SUCCESS)
         return self._expect(self._after_installed, Tell(installed, self._on_demand))
+
+    def _after_untold_finish(self, outcome: object, now_s: float) -> Action | None:
+        if isinstance(outcome, Failure):
+            return self._fail(outcome, now_s)
+        return self._after_installed(outcome, now_s)
 
     def _after_installed(self, _outcome: object, _now_s: float) -> Action | None:
         self.status = self.status._replace(operation=Operation.NEED_REBOOT)
@@ -406,12 +413,11 @@ class Attempt:
         """An offer; what is known about another one is forgotten."""
         self._update = update
         signature = response_signature(update)
-        if self._prefs.get(names.RESPONSE_SIGNATURE) != signature:
-            self._prefs[names.RESPONSE_SIGNATURE] = signature
+        is_known = self._prefs.get(names.RESPONSE_SIGNATURE) == signature
+        if not is_known or self._number(names.URL_INDEX) >= len(update.urls):
             for name in (names.URL_INDEX, names.URL_FAILURES, names.ATTEMPTS, names.BACKOFF):
                 self._prefs[name] = "0"
-        if self._number(names.URL_INDEX) >= len(update.urls):
-            self._prefs[names.URL_INDEX] = "0"
+            self._prefs[names.RESPONSE_SIGNATURE] = signature
         if self._prefs.get(names.ROLLBACK_HASH) not in (None, "", update.sha256):
             for name in (names.ROLLBACK_HASH, names.ROLLBACK_COUNT, names.ROLLBACK_EXPIRY):
                 self._prefs[name] = ""
@@ -419,22 +425,23 @@ class Attempt:
     def _backoff(self, update: Update, now_s: float) -> str:
         """Why this update has to wait; "" when it need not."""
         if not self._on_demand and self._prefs.get(names.ROLLBACK_HASH) == update.sha256:
-            expiry = self._number(names.ROLLBACK_EXPIRY)
-            if not expiry:
-                days = min(1 << min(self._number(names.ROLLBACK_COUNT) - 1, 10), BACKOFF_DAYS_MAX)
-                expiry = int(now_s + max(days, 1) * DAY_S)
-                self._prefs[names.ROLLBACK_EXPIRY] = str(expiry)
+            count = max(1, self._number(names.ROLLBACK_COUNT))
+            latest = int(now_s + min(1 << min(count - 1, 10), BACKOFF_DAYS_MAX) * DAY_S)
+            expiry = min(self._number(names.ROLLBACK_EXPIRY) or latest, latest)
+            self._prefs[names.ROLLBACK_EXPIRY] = str(expiry)
             if now_s < expiry:
                 return f"version {update.version} did not come up; not again before {expiry}"
         if update.disable_backoff or update.is_delta or not self.facts.is_official:
             return ""
         expiry = self._number(names.BACKOFF)
-        return f"backing off until {expiry}" if now_s < expiry else ""
+        # A time further away was noted by a clock that was wrong.
+        is_early = now_s < expiry <= now_s + _BACKOFF_MAX_S
+        return f"backing off until {expiry}" if is_early else ""
 
     def _blame(self, update: Update, code: int, now_s: float) -> None:
         if code in _NEXT_URL:
             self._next_url(update, now_s)
-        elif code in _COUNTED:
+        elif code in _COUNTED or code >= ErrorCode.OMAHA_REQUEST_HTTP_BASE:
             failures = self._number(names.URL_FAILURES) + 1
             if failures < update.failures_per_url_max:
                 self._prefs[names.URL_FAILURES] = str(failures)

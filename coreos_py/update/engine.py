@@ -164,6 +164,9 @@ class Engine:
         self._wanted.clear()
         if self.attempt.status.operation is Operation.CHECKING:  # said in advance
             self.attempt.status = self.attempt.status._replace(operation=Operation.IDLE)
+        if self._spool is not None:  # of the last attempt
+            self._spool.close()
+            self._spool = None
         self._config = self._load()
         if self._config.is_disabled:
             log.info("SERVER=disabled: not looking for updates")
@@ -265,8 +268,10 @@ class Engine:
             log.warning("Event %d/%d not reported: %s", event.type, event.result, err)
 
     async def _fetch(self, update: Update, url: str) -> None:
-        if self._spool is not None:
-            self._spool.close()
+        if not update.digest():
+            # No payload can have it, so none is fetched; update_engine 0.4.10 finds out afterwards.
+            text = f'the server announced "{update.sha256[:60]}", which is no SHA-256'
+            raise PayloadError(ErrorCode.PAYLOAD_HASH_MISMATCH, text)
         spool = self._spool = Spool(
             self._places.of(f"{self._places.state}/payload"),
             update,
@@ -274,16 +279,17 @@ class Engine:
             stop=self._stop,
         )
         await asyncio.to_thread(spool.prepare, self._prefs)
-        try:
-            self._verified = await self._transfer(spool, url)
-        except PayloadError as err:
-            spool.clear()  # what is there is of no use
-            if not spool.was_resumed or err.code == ErrorCode.DOWNLOAD_WRITE:
-                raise
-            # Perhaps it was this machine that damaged what it had: once more from the start.
-            log.warning("%s; beginning anew", err)
-            spool.was_resumed = False
-            self._verified = await self._transfer(spool, url)
+        while True:
+            try:
+                self._verified = await self._transfer(spool, url)
+                break
+            except PayloadError as err:
+                spool.clear()  # what is there is of no use
+                if not spool.was_resumed or err.code == ErrorCode.DOWNLOAD_WRITE:
+                    raise
+                # Perhaps it was this machine that damaged what it had: once more from the start.
+                log.warning("%s; beginning anew", err)
+                spool.was_resumed = spool.is_resumed = False
         signed = "signature good" if self._verified.is_signed else "no public key to check with"
         log.info("Payload downloaded and verified (%s)", signed)
 
@@ -335,7 +341,7 @@ class Engine:
             return
         data = await asyncio.to_thread(_read_bytes, path)
         try:
-            kind = "application/zip"
+            kind = "application/octet-stream"
             await transfer.post(server, data, content_type=kind, patience=self._patience)
         except TransferError as err:
             raise PayloadError(ErrorCode.NEW_PCR_POLICY_HTTP, str(err)) from None
@@ -408,7 +414,7 @@ class Engine:
             version=self._config.client.version,
             is_official=not os.path.exists(self._places.of(configuration.DEV_MODE)),
             is_custom_server=self._config.is_custom_server,
-            is_resumed=lambda: self._spool is not None and self._spool.was_resumed,
+            is_resumed=lambda: self._spool is not None and self._spool.is_resumed,
         )
 
 

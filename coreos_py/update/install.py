@@ -128,7 +128,7 @@ def _read_back(target: Area, info: Info, stop: threading.Event) -> None:
             digest.update(target.read(at, min(_PIECE, info.size - at)))
     except OSError as err:
         text = f"reading {target.path} back: {err.strerror}"
-        raise PayloadError(ErrorCode.NEW_ROOTFS_VERIFICATION, text) from None
+        raise PayloadError(ErrorCode.FILESYSTEM_COPIER_ERROR, text) from None
     if digest.digest() != info.sha256:
         text = f"{target.path}: what was written is not what was read back"
         raise PayloadError(ErrorCode.NEW_ROOTFS_VERIFICATION, text)
@@ -158,14 +158,14 @@ def _write_file(
     assert procedure.kind is not None
     assert procedure.new_info is not None
     code = _FILE_CODES[procedure.kind]
+    buffer = _Buffer(_old_file(procedure.old_info, old))
     try:
-        buffer = _Buffer(_read(old) if procedure.old_info is not None else b"")
         for operation in procedure.operations:
             offset = verified.metadata_size + operation.data_offset
             data = spool.read(offset, operation.data_length)
             apply(operation, data, buffer, block_size=verified.manifest.block_size)
     except OSError as err:
-        raise PayloadError(ErrorCode.KERNEL_DEVICE_OPEN_ERROR, f"{old}: {err.strerror}") from None
+        raise PayloadError(ErrorCode.KERNEL_DEVICE_OPEN_ERROR, f"{path}: {err.strerror}") from None
     content = bytes(buffer.content[: procedure.new_info.size])
     if Info(len(content), hashlib.sha256(content).digest()) != procedure.new_info:
         raise PayloadError(code, f"{path}: what would be written is not what was announced")
@@ -177,6 +177,21 @@ def _write_file(
         raise PayloadError(ErrorCode.KERNEL_DEVICE_OPEN_ERROR, text) from None
     if written != content:
         raise PayloadError(code, f"{path}: what was written is not what was read back")
+
+
+def _old_file(info: Info | None, path: str) -> bytes:
+    """What a delta starts from; 20 when it is not there, or another one."""
+    if info is None:
+        return b""
+    try:
+        content = _read(path)
+    except OSError as err:
+        text = f"{path}: {err.strerror}"
+        raise PayloadError(ErrorCode.DOWNLOAD_STATE_INITIALIZATION, text) from None
+    if Info(len(content), hashlib.sha256(content).digest()) != info:
+        text = f"{path} is not what this payload was made for"
+        raise PayloadError(ErrorCode.DOWNLOAD_STATE_INITIALIZATION, text)
+    return content
 
 
 def _read(path: str) -> bytes:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO, NamedTuple, Self
 
-from coreos_py.base.atomic import fsync_dir, write_all
+from coreos_py.base.atomic import is_special, replacing, write_all
 from coreos_py.base.errors import ConfigError, CoreosError, UsageError
 from coreos_py.omaha.codes import ErrorCode
 from coreos_py.update.payload import delta, writer
@@ -110,8 +110,7 @@ def build(
     progress: Progress = lambda text: None,
 ) -> Summary:
     """Write a payload that makes `image`; from `old_image`, if there is one."""
-    folder = os.path.dirname(output) or "."
-    with Image(image) as new, tempfile.TemporaryFile(dir=folder) as blobs:
+    with Image(image) as new, _scratch(output) as blobs:
         if not new.size:
             raise UsageError(f"{image}: an empty image")
         plan = Plan(blobs.write)
@@ -167,7 +166,7 @@ def _assemble(output: str, manifest: Manifest, blobs: IO[bytes], key: PrivateKey
     """Head, data and signature, under the output's name when all of it is there."""
     sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
     size = 0
-    with _replacing(output) as fd:
+    with _output(output) as fd:
 
         def put(data: bytes) -> None:
             nonlocal size
@@ -191,25 +190,23 @@ def _assemble(output: str, manifest: Manifest, blobs: IO[bytes], key: PrivateKey
 
 
 @contextmanager
-def _replacing(path: str) -> Iterator[int]:
-    """A descriptor of what will be the file at `path` if nothing goes wrong."""
-    folder = os.path.dirname(path) or "."
-    try:
-        fd, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
-    except OSError as err:
-        raise ConfigError(f"{path}: {err.strerror}") from None
-    try:
-        try:
+def _output(path: str) -> Iterator[int]:
+    """A descriptor of what will be the file at `path` if nothing goes wrong, or of a device."""
+    if not is_special(path):
+        with replacing(path, mode=0o644) as fd:
             yield fd
-            os.fchmod(fd, 0o644)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    fsync_dir(folder)
+        return
+    with open(path, "wb", buffering=0) as device:
+        yield device.fileno()
+
+
+def _scratch(output: str) -> IO[bytes]:
+    """A file without a name, where there has to be room anyway."""
+    try:
+        folder = None if is_special(output) else os.path.dirname(output) or "."
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError as err:
+        raise ConfigError(f"{output}: {err.strerror}") from None
 
 
 def summary(path: str) -> Summary:
@@ -314,10 +311,7 @@ def sign(path: str, output: str, *, key: PrivateKey) -> Summary:
     """Write the payload anew with this key's signature instead of the one it had."""
     manifest, metadata_size = read_manifest(path)
     head.check(manifest)
-    with (
-        open(path, "rb") as source,
-        tempfile.TemporaryFile(dir=os.path.dirname(output) or ".") as t,
-    ):
+    with open(path, "rb") as source, _scratch(output) as t:
         source.seek(metadata_size)
         left = head.data_end(manifest)
         while left and (data := source.read(min(_COPY, left))):

@@ -43,7 +43,8 @@ class Spool:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, 0o600)
         self._verifier = self._new_verifier()
-        self.was_resumed = False
+        self.was_resumed = False  # something was there already
+        self.is_resumed = False  # and the rest is fetched now
 
     def _new_verifier(self) -> Verifier:
         return Verifier(
@@ -73,6 +74,7 @@ class Spool:
         except PayloadError:
             self.clear()
         self.was_resumed = self.received > 0
+        self.is_resumed = self.was_resumed and not self.is_complete
         room = os.fstatvfs(self._fd)
         missing = self._update.size - self.received
         if room.f_bavail * room.f_frsize < missing:

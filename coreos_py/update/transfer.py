@@ -84,7 +84,7 @@ async def post(
         async with asyncio.timeout(patience.answer_s):
             reply, client = await _open("POST", url, headers, body, patience, ANSWER_MAX)
             try:
-                if reply.status != 200:
+                if not _is_success(reply):
                     raise TransferError(f"{url}: HTTP status {reply.status}", status=reply.status)
                 return await reply.read_all()
             finally:
@@ -99,13 +99,13 @@ async def post(
 async def download(
     url: str, spool: Sink, *, on_bytes: Callable[[int], None], patience: Patience
 ) -> None:
-    """Bring the spool to its end; TransferError, or what the spool finds wrong."""
+    """Fetch all that the server has; TransferError, or what the spool finds wrong."""
     retries = 0
     while True:
         before = spool.received
         try:
-            await _one_transfer(url, spool, on_bytes, patience)
-            if spool.is_complete:
+            is_all = await _one_transfer(url, spool, on_bytes, patience)
+            if is_all or spool.is_complete:
                 return
             problem: CoreosError = TransferError(f"{url}: the transfer ended early")
         except TransferError as err:
@@ -124,7 +124,8 @@ async def download(
 
 async def _one_transfer(
     url: str, spool: Sink, on_bytes: Callable[[int], None], patience: Patience
-) -> None:
+) -> bool:
+    """Whether the server said that there is no more."""
     headers = [("Accept", "*/*")]
     if spool.received:
         headers.append(("Range", f"bytes={spool.received}-"))
@@ -140,7 +141,7 @@ async def _one_transfer(
             async with asyncio.timeout(patience.slow_s):
                 data = await reply.read()
             if not data:
-                return
+                return _was_all(reply, spool)
             spool.append(data)
             on_bytes(len(data))
             meter.count(url, len(data))
@@ -163,11 +164,23 @@ def _check_reply(url: str, reply: AsyncReply, spool: Sink) -> None:
     if reply.status == 416 and spool.received:
         spool.clear()
         raise TransferError(f"{url}: nothing there at this byte", status=reply.status)
-    if reply.status != 200:
+    if not _is_success(reply) or reply.status == 206:
         raise TransferError(f"{url}: HTTP status {reply.status}", status=reply.status)
     if spool.received:
         log.info("%s does not resume; beginning anew", url)
         spool.clear()
+
+
+def _is_success(reply: AsyncReply) -> bool:
+    return 200 <= reply.status < 300
+
+
+def _was_all(reply: AsyncReply, spool: Sink) -> bool:
+    """At a body's end: the length was known, and it is the whole file's."""
+    if reply.status == 206:
+        match = _RANGE.match(reply.get("Content-Range"))
+        return match is not None and match[3] == str(spool.received)
+    return bool(reply.get("Content-Length") or reply.get("Transfer-Encoding"))
 
 
 class _Meter:
@@ -196,6 +209,7 @@ async def _open(
     body_max: int,
 ) -> tuple[AsyncReply, AsyncHTTPClient]:
     """The reply behind all redirects; they may not change the protocol."""
+    status = 0
     for _ in range(REDIRECTS_MAX + 1):
         endpoint, target = split(url)
         client = AsyncHTTPClient(
@@ -209,13 +223,16 @@ async def _open(
         )
         if reply.status not in _REDIRECTS or not reply.get("Location"):
             return reply, client
+        status = reply.status
         following = urljoin(url, reply.get("Location"))
         reply.close()
         client.close()
         if split(following)[0].scheme != endpoint.scheme:
-            raise TransportError(f"redirected to another protocol: {following}")
+            text = f"redirected to another protocol: {following}"
+            raise TransferError(text, status=status)
         url = following
-    raise TransportError(f"redirected more than {REDIRECTS_MAX} times")
+    text = f"redirected more than {REDIRECTS_MAX} times"
+    raise TransferError(text, status=status)
 
 
 def split(url: str) -> tuple[Endpoint, str]:

@@ -36,7 +36,7 @@ class UpdateServer:
         self.previous: list[str | None] = []
         self.ranges: list[str] = []
         self.pings = 0
-        self.policies: list[bytes] = []
+        self.policies: list[tuple[str, bytes]] = []
         self.policy_status = 200
         self._server = http.server.ThreadingHTTPServer((host, 0), self._handler())
         self._server.daemon_threads = True
@@ -113,7 +113,7 @@ class UpdateServer:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path == "/policy":
-                    owner.policies.append(body)
+                    owner.policies.append((self.headers["Content-Type"], body))
                     self._send(owner.policy_status, b"")
                     return
                 self._send(*owner.answer(request.parse(body)))
@@ -142,11 +142,12 @@ class UpdateServer:
                     self.close_connection = True
                     self.connection.close()
                     return
-                half = len(data) // 2 if owner.gate is not None else len(data)
+                gate = owner.gate
+                half = len(data) // 2 if gate is not None else len(data)
                 self.wfile.write(data[:half])
                 self.wfile.flush()
-                if owner.gate is not None:
-                    owner.gate.wait(60)
+                if gate is not None:
+                    gate.wait(600)
                     self.wfile.write(data[half:])
 
             def _send(self, status: int, data: bytes) -> None:

@@ -114,13 +114,13 @@ def head(manifest: bytes) -> bytes:
 
 
 def manifest_length(data: bytes) -> int:
-    """The manifest's length from a payload's first 20 bytes; PayloadError 21, 23 or 32."""
+    """The manifest's length from a payload's first 20 bytes; PayloadError 21, 32 or 45."""
     if data[:4] != MAGIC:
         raise PayloadError(ErrorCode.DOWNLOAD_INVALID_METADATA_MAGIC, "this is no update payload")
     version, length = struct.unpack(">QQ", data[4:HEAD_SIZE])
     if version != VERSION:
         text = f"payload version {version} is not known"
-        raise PayloadError(ErrorCode.DOWNLOAD_MANIFEST_PARSE, text)
+        raise PayloadError(ErrorCode.UNSUPPORTED_PAYLOAD_VERSION, text)
     if not 0 < length <= MANIFEST_MAX:
         text = f"a manifest of {length} bytes is refused"
         raise PayloadError(ErrorCode.DOWNLOAD_INVALID_METADATA_SIZE, text)
@@ -180,7 +180,7 @@ _INFOS = {8: "old", 9: "new"}
 
 
 def _operation(data: bytes) -> Operation:
-    numbers = {1: 0, 2: 0, 3: 0, 5: 0, 7: 0}
+    numbers = {1: -1, 2: 0, 3: 0, 5: 0, 7: 0}  # the kind has to be there
     source, target = [], []
     digest = b""
     for field, value in wire.fields(data):
@@ -288,13 +288,16 @@ def _encode_procedure(item: Procedure) -> bytes:
 
 
 def check(manifest: Manifest) -> None:
-    """PayloadError unless the manifest can be followed: 13, 22, 23, 28 or 38."""
+    """PayloadError unless the manifest can be followed: 12, 13, 22, 23, 28 or 38."""
     size = manifest.block_size
     if not 512 <= size <= 1 << 20 or size & (size - 1):
         raise PayloadError(ErrorCode.DOWNLOAD_MANIFEST_PARSE, f"block size {size} is refused")
     new = manifest.new_info
-    if new is None or len(new.sha256) != 32 or not new.size:
+    if new is None:
         text = "the manifest does not say what the partition will be"
+        raise PayloadError(ErrorCode.DOWNLOAD_PAYLOAD_VERIFICATION, text)
+    if len(new.sha256) != 32 or not new.size:
+        text = "the manifest says half of what the partition will be"
         raise PayloadError(ErrorCode.DOWNLOAD_NEW_PARTITION_INFO, text)
     if (manifest.signatures_offset is None) != (manifest.signatures_size is None):
         text = "the manifest gives half of where the signature is"

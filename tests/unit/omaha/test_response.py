@@ -113,8 +113,7 @@ def test_fields(old, new, field, value):
         ('size="8"', "", 34),
         ('event="postinstall"', 'event="update"', 34),
         (f'sha256="{SHA256}" Dis', "Dis", 34),
-        (f'sha256="{SHA256}" Dis', 'sha256="abcd" Dis', 34),
-        (f'sha256="{SHA256}" Dis', 'sha256="%%%" Dis', 34),
+        (f'sha256="{SHA256}" Dis', 'sha256="" Dis', 34),
         ("</response>", "", 31),
         ("<response", "<!DOCTYPE x><response", 31),
         ("response", "answer", 34),
@@ -124,6 +123,13 @@ def test_what_cannot_be_used_has_a_code(old, new, code):
     with pytest.raises(ResponseError) as caught:
         response.parse(_changed(old, new))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("text", ["HASH1234=", "lkq34j5345", "abcd", "%%%", f"{SHA256}="])
+def test_what_is_no_digest_is_the_payloads_problem(text):
+    """update_engine 0.4.10 takes any text here, and compares it in the end."""
+    update = response.parse(_changed(SHA256, text)).update
+    assert (update.sha256, update.digest()) == (text, b"")
 
 
 def test_nothing_at_all():
@@ -140,7 +146,14 @@ def test_a_refusal_names_the_reason():
 
 @pytest.mark.parametrize(
     ("attribute", "seconds"),
-    [("", 0), (' PollInterval="120"', 120), (' PollInterval="soon"', 0), (' PollInterval="-5"', 0)],
+    [
+        ("", 0),
+        (' PollInterval="120"', 120),
+        (' PollInterval="soon"', 0),
+        (' PollInterval="-5"', 0),
+        (' PollInterval="2147483647"', 2147483647),
+        (' PollInterval="2147483648"', 0),
+    ],
 )
 def test_no_update(attribute, seconds):
     text = f'<response><app><updatecheck status="noupdate"{attribute}/></app></response>'
@@ -161,6 +174,21 @@ def test_every_text_can_be_an_attribute(text):
         c for c in text if c in read and c != "\ufffd" and (c >= " " or c in "\t\n\r")
     ]
     assert len(read) == len(text)
+
+
+def test_every_byte_of_an_offer():
+    """Another one is not XML any more, or lacks something, or it is another offer, or harmless."""
+    offer = (DATA / "offer-go-omaha.xml").read_bytes()
+    seen = set()
+    for at, byte in enumerate(offer):
+        for mask in (1, 0x10, 0xFF):
+            data = offer[:at] + bytes((byte ^ mask,)) + offer[at + 1 :]
+            try:
+                assert response.parse(data).update
+                seen.add(0)
+            except ResponseError as err:
+                seen.add(err.code)
+    assert seen == {0, 31, 34}
 
 
 @settings(deadline=None)

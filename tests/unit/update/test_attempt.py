@@ -127,11 +127,16 @@ def test_flags(facts, flags):
 
 
 def test_firmware_b_is_reported_and_counts():
+    """update_engine 0.4.10 tells nothing more, and has forgotten the version."""
     attempt = make()
     seen = play(attempt, {Ask: Answer(UPDATE), Run: Failure(19, "")})
-    assert kinds(seen)[-4:] == ["Run", "Tell", "Finish", "Tell"]
-    assert events(seen)[-2:] == [(3, 0, 19), (3, 1, 0)]
-    assert attempt.status.operation is Operation.NEED_REBOOT
+    assert kinds(seen)[-3:] == ["Run", "Tell", "Finish"]
+    assert events(seen)[-1] == (3, 0, 19)
+    assert attempt.status == Status(NOW, 0.0, Operation.NEED_REBOOT)
+    attempt = make()
+    seen = play(attempt, {Ask: Answer(UPDATE), Run: Failure(19, ""), Finish: Failure(1, "")})
+    assert events(seen)[-2:] == [(3, 0, 19), (3, 0, 1)]
+    assert attempt.status.operation is Operation.IDLE
 
 
 def test_previous_version():
@@ -207,6 +212,7 @@ def test_urls_take_turns_and_then_there_is_a_pause():
     assert prefs[names.BACKOFF] == str(NOW + DAY)
     seen = play(attempt, bad, now_s=NOW + DAY - 1)
     assert events(seen) == [(3, 9, 40)]
+    assert attempt.status.last_checked == NOW  # one that was put off does not count
     # Another offer begins anew.
     other = UPDATE._replace(version="2.0.1", size=1001)
     assert "Fetch" in kinds(play(attempt, {Ask: Answer(other)}, now_s=NOW + 1))
@@ -264,11 +270,57 @@ def test_nobody_is_to_blame(code):
     assert (prefs[names.URL_INDEX], prefs[names.URL_FAILURES]) == ("0", "0")
 
 
-@pytest.mark.parametrize("code", [10, 11, 12, 17, 18, 21, 22, 23, *range(24, 30), 32, 33, 38, 39])
+@pytest.mark.parametrize(
+    "code", [10, 11, 12, 17, 18, 21, 22, 23, *range(24, 30), 32, 33, 38, 39, 45]
+)
 def test_the_next_url_at_once(code):
     prefs = {}
     play(make(prefs), {Ask: Answer(UPDATE), Fetch: Failure(code, "")})
     assert (prefs[names.URL_INDEX], prefs[names.URL_FAILURES]) == ("1", "0")
+
+
+def test_a_server_in_trouble_counts_against_the_url_of_its_last_offer():
+    prefs = {}
+    attempt = make(prefs)
+    away = {Ask: Failure(2404, "", 404)}
+    play(attempt, away)
+    assert names.URL_FAILURES not in prefs  # there was no offer yet
+    play(attempt, {Ask: Answer(UPDATE), Fetch: Failure(9, "")})
+    play(attempt, away)
+    assert (prefs[names.URL_INDEX], prefs[names.URL_FAILURES]) == ("0", "2")
+    play(attempt, {Ask: Failure(34, "")})
+    assert (prefs[names.URL_INDEX], prefs[names.URL_FAILURES]) == ("0", "2")
+
+
+def test_an_index_that_no_url_has_resets_everything():
+    prefs = {
+        names.RESPONSE_SIGNATURE: response_signature(UPDATE),
+        names.URL_INDEX: "2",
+        names.URL_FAILURES: "1",
+        names.ATTEMPTS: "1",
+        names.BACKOFF: str(NOW + DAY),
+    }
+    assert play(make(prefs), {Ask: Answer(UPDATE), Fetch: Failure(5, "")})[2].url == "http://a/p"
+    numbers = (names.URL_INDEX, names.URL_FAILURES, names.ATTEMPTS, names.BACKOFF)
+    assert [prefs[name] for name in numbers] == ["0"] * 4
+
+
+def test_a_clock_that_was_years_ahead():
+    """No pause is longer than the longest one."""
+    prefs = {
+        names.RESPONSE_SIGNATURE: response_signature(UPDATE),
+        names.BACKOFF: str(NOW + 17 * DAY),
+    }
+    assert "Fetch" in kinds(play(make(dict(prefs)), {Ask: Answer(UPDATE)}))
+    prefs[names.BACKOFF] = str(NOW + 16 * DAY + 6 * 3600)
+    assert events(play(make(dict(prefs)), {Ask: Answer(UPDATE)})) == [(3, 9, 40)]
+    prefs = {
+        names.ROLLBACK_HASH: SHA,
+        names.ROLLBACK_COUNT: "2",
+        names.ROLLBACK_EXPIRY: str(NOW + 9999 * DAY),
+    }
+    assert events(play(make(prefs), {Ask: Answer(UPDATE)})) == [(3, 9, 40)]
+    assert prefs[names.ROLLBACK_EXPIRY] == str(NOW + 2 * DAY)
 
 
 @pytest.mark.parametrize("text", ["-1", "x", "", "9" * 30, "7"])

@@ -6,6 +6,7 @@ import base64
 import bz2
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -98,6 +99,14 @@ def test_sign(coreos, folder):
     assert signed.read_bytes() == (DATA / "full-by-delta_generator.gz").read_bytes()
 
 
+def test_a_device_is_written_and_not_replaced(coreos, folder):
+    (folder / "null").symlink_to(os.devnull)
+    code, out, err = coreos("build", "--image", folder / "new.img", "-o", folder / "null")
+    assert (code, err) == (0, "")
+    assert coreos("build", "--image", folder / "new.img", "-o", folder / "made")[1] == out
+    assert (folder / "null").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "problem"),
     [
@@ -108,7 +117,7 @@ def test_sign(coreos, folder):
         (["verify", "{real}", "--public-key", "/none"], 1, "/none: No such file or directory"),
         (["build", "--image", "/dev/null", "-o", "{out}"], 2, "/dev/null: an empty image"),
         (["build", "--image", "/none", "-o", "{out}"], 1, "/none: No such file or directory"),
-        (["build", "--image", "{real}", "-o", "/none/x"], 1, "No such file or directory"),
+        (["build", "--image", "{real}", "-o", "/none/x"], 1, "/none/x: No such file"),
         (["build", "--image", "{real}", "-o", "{out}", "--key", "{real}"], 1, "no private key"),
         (["build", "--image", "{real}", "-o", "{out}", "--kernel", "/none"], 1, "/none: No such"),
         (["sign", "{real}", "--key", "/none", "-o", "{out}"], 1, "/none: No such file"),

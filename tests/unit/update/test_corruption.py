@@ -93,7 +93,7 @@ RESPONSE = {
     "kind of the action": ('event="p', 'event="q', 34),
     "name of the kind": (' event="p', ' evenu="p', 34),
     "digest": ('sha256="{0}', 'sha256="{1}', 10),
-    "padding of the digest": ("{2}=", "{2}A", 34),
+    "padding of the digest": ("{2}=", "{2}A", 10),
     "name of the digest": ('sha256="{0}', 'sha257="{0}', 34),
 }
 
@@ -123,7 +123,7 @@ def test_every_seventh_byte_of_the_answer(server, machine):
 # Where the byte is, and the code: when the server announces what it has, and what it should have.
 DAMAGE = {
     "magic": (0, 21, 21),
-    "version": (11, 23, 23),
+    "version": (11, 45, 45),
     "length of the manifest": (13, 32, 32),
     "first byte of the manifest": (20, 23, 23),
     "data": (METADATA + 100, 29, 29),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from coreos_py.update import engine as engines
 from coreos_py.update import prefs as names
 from coreos_py.update.attempt import Operation
 from coreos_py.update.disk import Area
+from coreos_py.update.payload import manifest as head
+from coreos_py.update.payload.manifest import Info
 from coreos_py.update.slots import Slots
 from tests.support import payloads
 from tests.support.awaiting import until
@@ -110,12 +113,16 @@ def test_no_update(server, machine):
     assert machine.statuses == [Operation.CHECKING, Operation.IDLE]
 
 
+def _metadata(data):
+    return 20 + int.from_bytes(data[12:20], "big")
+
+
 def _flip(data, at):
     at %= len(data)
     return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
 
 
-OTHER = payloads.full(IMAGE, key="")
+OTHER = payloads.full(IMAGE, kernel=KERNEL, key="")
 # Another image's signature is no good here.
 STRANGE = PAYLOAD[:-264] + payloads.full(IMAGE[:4096])[-264:]
 FLIPPED = PAYLOAD[:3000] + bytes((PAYLOAD[3000] ^ 1,)) + PAYLOAD[3001:]
@@ -133,6 +140,9 @@ FAULTS = {
     "HTTP 503": (lambda s: s.answers.append((503, b"")), 2503, None, None),
     "payload 404": (lambda s: s.statuses.append(404), 9, "0", "1"),
     "wrong sha256": (lambda s: setattr(s, "sha256", "A" * 43 + "="), 10, "1", "0"),
+    "no sha256": (lambda s: setattr(s, "sha256", "HASH1234="), 10, "1", "0"),
+    "cut short on the server": (lambda s: setattr(s, "payload", PAYLOAD[:-300]), 11, "1", "0"),
+    "empty on the server": (lambda s: setattr(s, "payload", b""), 11, "1", "0"),
     "size too large": (lambda s: setattr(s, "size", s.size + 1), 11, "1", "0"),
     "size too small": (lambda s: setattr(s, "size", s.size - 1), 11, "1", "0"),
     "unsigned": (lambda s: s.offer(OTHER), 17, "1", "0"),
@@ -143,7 +153,7 @@ FAULTS = {
     "signature damaged": (lambda s: s.offer(_flip(PAYLOAD, -9)), 18, "1", "0"),
     "signature's frame damaged": (lambda s: s.offer(_flip(PAYLOAD, -264)), 18, "1", "0"),
     "data damaged, and announced so": (lambda s: s.offer(_flip(PAYLOAD, 3000)), 29, "1", "0"),
-    "version damaged": (lambda s: s.offer(_flip(PAYLOAD, 11)), 23, "1", "0"),
+    "version damaged": (lambda s: s.offer(_flip(PAYLOAD, 11)), 45, "1", "0"),
     "length damaged": (lambda s: s.offer(_flip(PAYLOAD, 13)), 32, "1", "0"),
     "cut for good": (lambda s: s.cut_at.extend([0] * 30), 9, "0", "1"),
 }  # fmt: skip
@@ -157,6 +167,7 @@ def test_faults_have_their_codes(server, machine, name):
     before = Path(machine.disk).read_bytes()
     engine = machine.check()
     assert server.events[-1] == (3, 0, CUSTOM | code)
+    assert len(server.ranges) <= 1
     assert engine.attempt.status.operation is Operation.IDLE
     assert engine.attempt.status[3:] == ("0.0.0", 0)
     assert machine.statuses[-2:] == [Operation.REPORTING_ERROR, Operation.IDLE]
@@ -210,9 +221,10 @@ def test_a_server_without_ranges(server, machine):
 
 
 def test_a_restart_resumes(server, machine):
-    server.cut_at = [5000] + [0] * 30
-    machine.check()
-    assert server.events[-1] == (3, 0, CUSTOM | 9)
+    for flags in (CUSTOM, CUSTOM | 1 << 30):
+        server.cut_at = [2500] + [0] * 30
+        machine.check()
+        assert server.events[-1] == (3, 0, flags | 9)
     server.cut_at = []
     server.ranges.clear()
     engine = machine.check()
@@ -243,10 +255,28 @@ def test_a_damaged_spool_begins_anew(server, machine):
 )
 def test_postinst(server, machine, code, operation, other):
     machine.postinst_problem = code
-    engine = machine.check()
-    assert (3, 0, CUSTOM | code) in server.events
-    assert engine.attempt.status.operation is operation
-    assert bits(machine.disk)[4] == other
+    for _ in range(2 if operation is Operation.IDLE else 1):
+        server.events.clear()
+        engine = machine.check()
+        # The second time nothing is fetched, and nothing is resumed.
+        assert server.events == [*GOOD_RUN[:2], (3, 0, CUSTOM | code)]
+        assert engine.attempt.status.operation is operation
+        assert bits(machine.disk)[4] == other
+    assert server.ranges == [""]
+
+
+def test_a_check_that_fails_resumes_nothing(server, machine):
+    async def run():
+        engine = machine.engine()
+        for _ in range(2):
+            server.cut_at = [100] + [0] * 30
+            await engine.check(on_demand=True)
+        server.answers.append((200, b""))
+        await engine.check(on_demand=True)
+
+    asyncio.run(run())
+    codes = [event for event in server.events if event[1] == 0]
+    assert codes == [(3, 0, CUSTOM | 9), (3, 0, CUSTOM | 1 << 30 | 9), (3, 0, CUSTOM | 30)]
 
 
 def test_an_image_that_does_not_fit(server, machine):
@@ -311,6 +341,20 @@ def test_a_delta_for_another_version(server, machine):
     assert bits(machine.disk)[4] == (0, 0, 0)
 
 
+@pytest.mark.parametrize(("kernel", "code"), [(b"old", 0), (b"other", 20), (None, 20)])
+def test_a_kernel_that_a_delta_starts_from(tmp_path, server, kernel, code):
+    manifest, at = head.decode(OTHER[20 : _metadata(OTHER)]), _metadata(OTHER)
+    info = Info(3, hashlib.sha256(b"old").digest())
+    kernels = (manifest.procedures[0]._replace(old_info=info),)
+    server.offer(head.head(head.encode(manifest._replace(procedures=kernels))) + OTHER[at:])
+    machine = Machine(tmp_path, server.url, key=False)
+    if kernel is not None:
+        (machine.root / "boot/coreos/vmlinuz-a").write_bytes(kernel)
+    machine.check()
+    assert server.events[-1] == ((3, 0, CUSTOM | code) if code else GOOD_RUN[-1])
+    assert bits(machine.disk)[4] == ((0, 0, 0) if code else (2, 1, 0))
+
+
 def test_without_a_public_key_the_digest_decides(tmp_path, server):
     server.offer(OTHER)
     machine = Machine(tmp_path, server.url, key=False)
@@ -339,7 +383,7 @@ def test_the_policy_of_the_new_version(server, machine, status, code):
     conf.write_text(f"SERVER={server.url}\nPCR_POLICY_SERVER={server.base}/policy\n")
     server.policy_status = status
     machine.check()
-    assert server.policies == [b"a zip"]
+    assert server.policies == [("application/octet-stream", b"a zip")]
     if code:
         assert server.events[-1] == (3, 0, CUSTOM | code)
     else:

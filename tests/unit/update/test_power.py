@@ -128,10 +128,11 @@ def test_every_write(tmp_path, server, part, loses):
 
 
 @pytest.mark.parametrize("loses", [NOTHING, OLDER, ALL])
-def test_every_write_of_an_image_with_its_own_postinst(tmp_path, loses):
+@pytest.mark.parametrize("part", range(3))
+def test_every_write_of_an_image_with_its_own_postinst(tmp_path, part, loses):
     """It copies the kernel to the EFI system partition and changes the table by itself."""
     with UpdateServer(payloads.full(IMAGE)) as server:
-        number = 1
+        number = part + 1
         while True:
             folder = tmp_path / str(number)
             folder.mkdir()

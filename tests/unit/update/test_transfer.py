@@ -7,6 +7,8 @@ import re
 import socket
 import ssl
 import threading
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from coreos_py.http.client import TransportError
 from coreos_py.http.url import parse_endpoint
 from coreos_py.omaha.response import Update
 from coreos_py.update import transfer
+from coreos_py.update.payload.errors import PayloadError
 from coreos_py.update.spool import Spool
 from coreos_py.update.transfer import Patience, TransferError
 from tests.support import payloads
@@ -97,11 +100,21 @@ def test_redirects():
     assert post(f"{first.base}/") == b"here"
     assert last.asked[0].startswith(b"POST /there ")
     other = Wire(ok(b"", status="302 Found", fields="Location: https://x/\r\n"))
-    with pytest.raises(TransferError, match="redirected to another protocol"):
+    with pytest.raises(TransferError, match="redirected to another protocol") as caught:
         post(f"{other.base}/")
+    assert caught.value.check_code == 2302
     loop = Wire(*[ok(b"", status="301 Moved", fields="Location: /\r\n")] * 11)
-    with pytest.raises(TransferError, match="redirected more than 10 times"):
+    with pytest.raises(TransferError, match="redirected more than 10 times") as caught:
         post(f"{loop.base}/")
+    assert caught.value.check_code == 2301
+
+
+@pytest.mark.parametrize("status", ["200 OK", "203 Changed", "299 Odd"])
+def test_every_success_is_one(tmp_path, status):
+    """update_engine 0.4.10 takes all of 2xx."""
+    assert post(Wire(ok(b"answer", status=status)).base) == b"answer"
+    wire = Wire(ok(PAYLOAD, status=status))
+    assert fetch_from(f"{wire.base}/p", tmp_path / "spool").manifest
 
 
 def test_a_proxy(monkeypatch):
@@ -161,22 +174,68 @@ def test_urls_that_are_refused(url):
         post(url)
 
 
-def fetch(server, path, *, patience=QUICK, size=None):
-    offer = server._offer()
-    update = Update("2", ("",), size or server.size, offer.action["sha256"])
+def fetch(server, path, *, patience=QUICK):
+    return fetch_from(f"{server._offer().codebases[0]}update.gz", path, patience=patience)
+
+
+def fetch_from(url, path, *, patience=QUICK):
+    update = Update("2", ("",), len(PAYLOAD), b64encode(sha256(PAYLOAD).digest()).decode())
 
     async def run():
         spool = Spool(str(path), update, check_signature=None)
         try:
             spool.prepare({})
-            await transfer.download(
-                f"{offer.codebases[0]}update.gz", spool, on_bytes=lambda _: None, patience=patience
-            )
+            await transfer.download(url, spool, on_bytes=lambda _: None, patience=patience)
             return spool.finish()
         finally:
             spool.close()
 
     return asyncio.run(run())
+
+
+SIZE = len(PAYLOAD)
+HALF = PAYLOAD[:5000]
+REST = "Content-Range: bytes 5000-{}/{}\r\n"
+CUT = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE + HALF
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        # The server has no more: nothing is gained by asking again.
+        ((ok(HALF),), 11),
+        ((ok(b""),), 11),
+        ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nCrA\r\n0\r\n\r\n",), 11),
+        (
+            (
+                CUT,
+                ok(PAYLOAD[5000:5100], status="206 Partial", fields=REST.format(5099, 5100)),
+            ),
+            11,
+        ),
+        # It may have more: the connection ended, or the range was shorter than asked for.
+        ((b"HTTP/1.1 200 OK\r\n\r\n" + HALF, ok(PAYLOAD)), 0),
+        ((CUT, ok(PAYLOAD)), 0),
+        (
+            (
+                CUT,
+                ok(PAYLOAD[5000:5100], status="206 Partial", fields=REST.format(5099, SIZE)),
+                ok(PAYLOAD),
+            ),
+            0,
+        ),
+    ],
+    ids=["half", "nothing", "chunked", "resumed", "until the end", "cut", "piece"],
+)
+def test_who_has_no_more(tmp_path, answers, code):
+    wire = Wire(*answers)
+    if code:
+        with pytest.raises(PayloadError) as caught:
+            fetch_from(f"{wire.base}/p", tmp_path / "spool")
+        assert caught.value.code == code
+    else:
+        assert fetch_from(f"{wire.base}/p", tmp_path / "spool").manifest
+    assert len(wire.asked) == len(answers)
 
 
 def test_retries_have_an_end(tmp_path):
