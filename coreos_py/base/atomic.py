@@ -6,17 +6,29 @@ Temporary file in the same directory, fsync, rename, fsync of the directory.
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def write_atomically(path: str, data: bytes, *, mode: int = 0o600) -> None:
     """Replace the file at `path`; a link is replaced, not followed."""
-    directory = os.path.dirname(path) or "."
+    with replacing(path, mode=mode) as fd:
+        write_all(fd, data)
+
+
+@contextmanager
+def replacing(path: str, *, mode: int = 0o600) -> Iterator[int]:
+    """A descriptor of what will be the file at `path` if nothing goes wrong."""
     temporary = _beside(path)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
             os.fchmod(fd, mode)  # the umask has no say
-            write_all(fd, data)
+            yield fd
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -24,7 +36,16 @@ def write_atomically(path: str, data: bytes, *, mode: int = 0o600) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-    fsync_dir(directory)
+    fsync_dir(os.path.dirname(path) or ".")
+
+
+def is_special(path: str) -> bool:
+    """A device or a pipe: what root must not replace by a file because somebody names it."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def symlink_atomically(target: str, path: str) -> None:

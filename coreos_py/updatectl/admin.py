@@ -5,9 +5,9 @@ Mirrors admin.go, database.go and upstream.go.
 
 from __future__ import annotations
 
-import os
+import errno
 
-from coreos_py.base.errors import CoreosError
+from coreos_py.base.atomic import is_special, replacing, write_all
 from coreos_py.http.client import TransportError
 from coreos_py.omaha.coreupdate import (
     ADMIN_REQUEST,
@@ -137,19 +137,11 @@ def backup_database(call: Call) -> int:
 
 def _save(stream: ReplyStream, path: str) -> None:
     """All or nothing: a copy that breaks off leaves what was there."""
-    part = f"{path}.part"
     try:
-        with open(part, "wb", opener=_private) as file:
+        if is_special(path):
+            raise OSError(errno.EINVAL, "Not a regular file")
+        with replacing(path) as fd:
             for piece in stream.pieces():
-                file.write(piece)
-        os.replace(part, path)
-    except (OSError, CoreosError) as err:
-        if os.path.exists(part):
-            os.unlink(part)
-        if isinstance(err, CoreosError):
-            raise
+                write_all(fd, piece)
+    except OSError as err:
         raise Fatal(f"open {path}: {(err.strerror or str(err)).lower()}") from None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

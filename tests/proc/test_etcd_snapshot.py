@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -65,6 +66,10 @@ def test_a_cluster_restored_from_a_running_one(member, tmp_path, count):
     done = etcdctl("--endpoints", member.client_url, "snapshot", "save", str(file))
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(tmp_path.glob("copy.snap*")) == [file]
+    (tmp_path / "null").symlink_to(os.devnull)  # which root could replace
+    done = etcdctl("--endpoints", member.client_url, "snapshot", "save", str(tmp_path / "null"))
+    assert done.stderr.endswith("null: not a regular file\n"), done
+    assert (tmp_path / "null").is_symlink()
     member.put("/later", "x")
 
     done = etcdctl("-o", "json", "snapshot", "status", str(file))

@@ -6,6 +6,7 @@ What the wire and the words look like is compared with updateservicectl 2.1.0 in
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -178,6 +179,9 @@ def test_a_copy_of_the_database(server, admin):
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("SELECT name FROM hawk_user").fetchall() == [(USER,)]
     assert not list(server.data_dir.glob(".backup-*"))
+    (admin.directory / "null").symlink_to(os.devnull)  # which root could replace
+    assert admin.run("database", "backup", "null").returncode == 1
+    assert (admin.directory / "null").is_symlink()
 
 
 def test_without_the_key_nothing_goes(server, admin):

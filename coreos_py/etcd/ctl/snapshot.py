@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
-from coreos_py.base.atomic import fsync_dir, write_all
+from coreos_py.base.atomic import fsync_dir, is_special, write_all
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcd.ctl.session import (
     EXIT_BAD_ARGS,
@@ -125,6 +126,8 @@ def _receive(stream: ReplyStream, path: str) -> tuple[int, int]:
     temp = f"{path}.part"
     size = 0
     try:
+        if is_special(path):
+            raise OSError(errno.EINVAL, "Not a regular file")
         fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             for piece in stream.pieces():

@@ -61,6 +61,17 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("name", "special"),
+    [("null", True), ("pipe", True), ("file", False), (".", False), ("missing", False)],
+)
+def test_what_no_file_may_replace(tmp_path, name, special):
+    (tmp_path / "null").symlink_to(os.devnull)
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    assert atomic.is_special(str(tmp_path / name)) is special
+
+
 def test_symlinks(tmp_path):
     path = tmp_path / "link"
     atomic.symlink_atomically("one", str(path))
