@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from coreos_py.http.message import Response, error_body
 from coreos_py.roller.call import Call, Handler, Undo
-from coreos_py.roller.db.driver import DatabaseError
+from coreos_py.roller.db.driver import DatabaseError, Late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ class _Lane(threading.Thread):
         answers: list[Response] = []
         try:
             self._transact(batch, answers)
+        except Late:
+            return self._one_by_one(batch)  # which tells whose it is
         except Exception as error:  # noqa: BLE001 - the database is gone: every client is told
             log.error("%s", _one_line(error))
             self._disconnect()
@@ -164,6 +166,8 @@ class _Lane(threading.Thread):
             answers: list[Response] = []
             try:
                 self._transact([batch[len(done)]], answers)
+            except Late as error:
+                answers = [_fault(batch[len(done)], error)]
             except Exception as error:  # noqa: BLE001 - as above
                 log.error("%s", _one_line(error))
                 if self._database is None:  # it cannot be reached at all
@@ -183,10 +187,7 @@ class _Lane(threading.Thread):
         except DatabaseError:
             raise
         except Exception as error:  # noqa: BLE001 - the handler boundary: a fault becomes a 500
-            request = job.call.request
-            log.error("%s %s: %s", request.method, request.path, _one_line(error))
-            job.call.changed.clear()
-            return Response(500, _TEXT, error_body(500))
+            return _fault(job, error)
 
     def _disconnect(self) -> None:
         database, self._database = self._database, None
@@ -195,6 +196,13 @@ class _Lane(threading.Thread):
                 database.close()
             except Exception as error:  # noqa: BLE001 - whatever a broken connection raises
                 log.warning("database: closing: %s", _one_line(error))
+
+
+def _fault(job: Job, error: Exception) -> Response:
+    request = job.call.request
+    log.error("%s %s: %s", request.method, request.path, _one_line(error))
+    job.call.changed.clear()
+    return Response(500, _TEXT, error_body(500))
 
 
 def _busy() -> Response:

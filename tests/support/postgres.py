@@ -35,17 +35,23 @@ class Server:
     """Listens on loopback and on a socket; use as a context manager.
 
     Over TCP it wants the password of the user `boss`, whose way to be asked is `method`; over the
-    socket it believes anybody.
+    socket it believes anybody. What it has committed outlives the machine if it `is_durable`.
     """
 
     def __init__(
-        self, *, method: str = "scram-sha-256", certificate: str = "", key: str = ""
+        self,
+        *,
+        method: str = "scram-sha-256",
+        certificate: str = "",
+        key: str = "",
+        is_durable: bool = False,
     ) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="coreos-pg-"))
         self._data = self._root / "data"
         self._user = pwd.getpwnam("postgres" if os.geteuid() == 0 else pwd.getpwuid(os.getuid())[0])
         self._method = method
         self._tls = (certificate, key)
+        self._is_durable = is_durable
         self.port = free_ports(1)[0]
         self.socket_url = f"postgres://boss@/postgres?host={self._root}&port={self.port}"
 
@@ -90,12 +96,16 @@ class Server:
         """Cut everybody off."""
         self._run("pg_ctl", "-m", "fast", "-w", "stop")
 
+    def crash(self) -> None:
+        """End at once; what was committed is in the log that the next start reads."""
+        self._run("pg_ctl", "-m", "immediate", "-w", "stop")
+
     def _configure(self) -> None:
         lines = [
             f"port = {self.port}",
             "listen_addresses = '127.0.0.1'",
             f"unix_socket_directories = '{self._root}'",
-            "fsync = off",
+            f"fsync = {'on' if self._is_durable else 'off'}",
             f"password_encryption = '{'md5' if self._method == 'md5' else 'scram-sha-256'}'",
         ]
         for name, source in zip(("cert", "key"), self._tls, strict=True):
@@ -111,5 +121,5 @@ class Server:
             config.write("\n".join(lines) + "\n")
 
     def __exit__(self, *exc: object) -> None:
-        self._run("pg_ctl", "-m", "immediate", "-w", "stop")
+        self.crash()
         shutil.rmtree(self._root, ignore_errors=True)

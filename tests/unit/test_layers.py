@@ -90,6 +90,8 @@ PURE = (
     "coreos_py.http.hawk",
     "coreos_py.roller.coreupdate.form",
     "coreos_py.roller.coreupdate.records",
+    "coreos_py.roller.db.pgwire",
+    "coreos_py.roller.db.recall",
     "coreos_py.roller.syncplan",
     "coreos_py.updatectl.fakelife",
     "coreos_py.updatectl.omahaclient",

@@ -45,7 +45,7 @@ def add(
     note: str = "",
 ) -> None:
     """Write an entry."""
-    tx.execute(
+    tx.send(
         "INSERT INTO activity (created_us, class, severity, version, app_id, group_id, channel_id,"
         " instance_id, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         now_us,

@@ -22,6 +22,10 @@ class DatabaseError(CoreosError):
     """The database cannot be used, now or at all; one line."""
 
 
+class Late(DatabaseError):
+    """Something that was sent before has failed: nothing of the transaction has happened."""
+
+
 class Rejected(CoreosError):
     """The database did not take these values: a constraint, or what it cannot hold."""
 
@@ -31,6 +35,12 @@ class Tx(Protocol):
 
     def execute(self, sql: str, *params: object) -> int:
         """Run a statement; the number of rows it changed."""
+
+    def send(self, sql: str, *params: object) -> None:
+        """Run a statement whose answer nobody needs; what is wrong with it may be said later.
+
+        Values that the database does not take are Rejected here, or the transaction ends Late.
+        """
 
     def one(self, sql: str, *params: object) -> Row | None:
         """The first row of a query."""

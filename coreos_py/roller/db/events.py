@@ -19,7 +19,7 @@ class Origin(NamedTuple):
 
 def add(tx: Tx, origin: Origin, entry: EventEntry) -> None:
     """Write an event."""
-    tx.execute(
+    tx.send(
         "INSERT INTO event (instance_id, app_id, group_id, version, type, result, error_code,"
         " previous_version, created_us, ignored) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *origin,

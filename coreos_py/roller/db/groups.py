@@ -102,7 +102,7 @@ def delete(tx: Tx, group_id: str) -> bool:
 
 def pause(tx: Tx, group: Group, reason: str, now_us: int) -> None:
     """Grant no more updates, and say why."""
-    tx.execute(
+    tx.send(
         "UPDATE groups SET policy_updates_enabled = 0, pause_reason = ? WHERE id = ?",
         reason,
         group.id,
@@ -118,7 +118,7 @@ def resume(tx: Tx, group: Group, now_us: int) -> None:
     for late in instances.overdue(tx, group.id, now_us - timeout_us):
         ended = late._replace(status=Status.ERROR, in_progress=False)
         instances.save(tx, late, ended, now_us)
-    tx.execute(
+    tx.send(
         "UPDATE groups SET policy_updates_enabled = 1, pause_reason = '' WHERE id = ?", group.id
     )
     _tell(tx, group, ActivityClass.RESUMED, Severity.INFO, now_us)
@@ -126,12 +126,12 @@ def resume(tx: Tx, group: Group, now_us: int) -> None:
 
 def set_rollout_in_progress(tx: Tx, group_id: str, *, under_way: bool) -> None:
     """Whether a version is being rolled out."""
-    tx.execute("UPDATE groups SET rollout_in_progress = ? WHERE id = ?", int(under_way), group_id)
+    tx.send("UPDATE groups SET rollout_in_progress = ? WHERE id = ?", int(under_way), group_id)
 
 
 def disable(tx: Tx, group_id: str, reason: str) -> None:
     """Switch updates off without a word in the activity, where another entry tells it."""
-    tx.execute(
+    tx.send(
         "UPDATE groups SET policy_updates_enabled = 0, pause_reason = ? WHERE id = ?",
         reason,
         group_id,

@@ -59,13 +59,13 @@ def standing_of_row(row: Row) -> Standing:
 def put(tx: Tx, before: Instance | None, after: Instance) -> None:
     """Write a machine; what it keeps is not written again."""
     if before is None:
-        tx.execute(
+        tx.send(
             "INSERT INTO instance (id, ip, created_us, alias, oem, oem_version, aleph_version,"
             " board, boot_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *after,
         )
     elif after != before:
-        tx.execute(
+        tx.send(
             "UPDATE instance SET ip = ?, alias = ?, oem = ?, oem_version = ?, aleph_version = ?,"
             " board = ?, boot_id = ? WHERE id = ?",
             after.ip,
@@ -84,7 +84,7 @@ def save(tx: Tx, before: Standing | None, after: Standing, now_us: int) -> None:
     if before is None:
         _insert(tx, after)
     elif before._replace(last_check_us=after.last_check_us) == after:
-        tx.execute(
+        tx.send(
             "UPDATE standing SET last_check_us = ? WHERE instance_id = ? AND app_id = ?",
             after.last_check_us,
             after.instance_id,
@@ -100,7 +100,7 @@ def save(tx: Tx, before: Standing | None, after: Standing, now_us: int) -> None:
 
 
 def _insert(tx: Tx, after: Standing) -> None:
-    tx.execute(
+    tx.send(
         "INSERT INTO standing (instance_id, app_id, group_id, version, created_us, last_check_us,"
         " status, granted_us, granted_version, in_progress, failures, failed_version, retry_us,"
         " seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -110,7 +110,7 @@ def _insert(tx: Tx, after: Standing) -> None:
 
 def _update(tx: Tx, after: Standing) -> None:
     columns = _columns(after)
-    tx.execute(
+    tx.send(
         "UPDATE standing SET group_id = ?, version = ?, created_us = ?, last_check_us = ?,"
         " status = ?, granted_us = ?, granted_version = ?, in_progress = ?, failures = ?,"
         " failed_version = ?, retry_us = ?, seen = ? WHERE instance_id = ? AND app_id = ?",
@@ -125,7 +125,7 @@ def _columns(item: Standing) -> tuple[object, ...]:
 
 
 def _add(tx: Tx, group_id: str, version: str, delta: Tally) -> None:
-    tx.execute(
+    tx.send(
         "INSERT INTO tally (group_id, version, running, granted, in_progress, succeeded)"
         " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (group_id, version) DO UPDATE SET"
         " running = tally.running + excluded.running,"
@@ -139,7 +139,7 @@ def _add(tx: Tx, group_id: str, version: str, delta: Tally) -> None:
 
 
 def _remember(tx: Tx, item: Standing, now_us: int) -> None:
-    tx.execute(
+    tx.send(
         "INSERT INTO instance_status_history (instance_id, app_id, group_id, status, version,"
         " created_us) VALUES (?, ?, ?, ?, ?, ?)",
         item.instance_id,

@@ -10,9 +10,12 @@ import binascii
 import hashlib
 import hmac
 import struct
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 from coreos_py.base.errors import WireError
+
+Read: TypeAlias = Callable[[bytes], Any]
 
 PROTOCOL = 196_608  # 3.0
 SSL_REQUEST = struct.pack("!ii", 8, 80_877_103)
@@ -21,10 +24,6 @@ MESSAGE_MAX = 1 << 28
 OK, CLEARTEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
 SCRAM = "SCRAM-SHA-256"
 _ITERATIONS_MAX = 1_000_000
-
-_INTEGERS = frozenset({20, 21, 23, 26})
-_FLOATS = frozenset({700, 701})
-_BOOLEAN, _NUMERIC = 16, 1700
 
 
 class Message(NamedTuple):
@@ -46,24 +45,27 @@ class Inbox:
     """Cuts what arrives into messages."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
 
     def feed(self, data: bytes) -> None:
         """Bytes from the socket."""
-        self._buffer += data
+        self._buffer = self._buffer[self._at :] + data
+        self._at = 0
 
     def take(self) -> Message | None:
         """The next whole message; WireError."""
-        if len(self._buffer) < 5:
+        at, buffer = self._at, self._buffer
+        if len(buffer) < at + 5:
             return None
-        size = int.from_bytes(self._buffer[1:5], "big")
+        size = int.from_bytes(buffer[at + 1 : at + 5], "big")
         if not 4 <= size <= MESSAGE_MAX:
             raise WireError(f"a message of {size} bytes is not PostgreSQL's")
-        if len(self._buffer) < size + 1:
+        end = at + 1 + size
+        if len(buffer) < end:
             return None
-        message = Message(bytes(self._buffer[:1]), bytes(self._buffer[5 : size + 1]))
-        del self._buffer[: size + 1]
-        return message
+        self._at = end
+        return Message(buffer[at : at + 1], buffer[at + 5 : end])
 
 
 # -- what the client says
@@ -88,11 +90,11 @@ def parse(name: str, sql: str) -> bytes:
 
 
 def execute(name: str, params: tuple[object, ...]) -> bytes:
-    """Run a prepared statement to its end."""
+    """Run a prepared statement to its end; what it answers comes with the next SYNC's."""
     values = b"".join(_value(param) for param in params)
     formats = struct.pack("!h", 0)  # text, in both directions
     bind = b"\0" + _text(name) + formats + struct.pack("!h", len(params)) + values + formats
-    return _message(b"B", bind) + _message(b"E", b"\0" + struct.pack("!i", 0)) + SYNC
+    return _message(b"B", bind) + _message(b"E", b"\0" + struct.pack("!i", 0))
 
 
 def password(text: str) -> bytes:
@@ -151,48 +153,59 @@ def fault(body: bytes) -> Fault:
     return Fault(fields.get(b"V", fields.get(b"S", "")), fields.get(b"C", ""), text)
 
 
-def columns(body: bytes) -> tuple[int, ...]:
-    """The types of a RowDescription's columns."""
+def columns(body: bytes) -> tuple[Read, ...]:
+    """How to read each of a RowDescription's columns."""
     count, at = int.from_bytes(body[:2], "big"), 2
-    types = []
+    found = []
     for _ in range(count):
         at = body.index(b"\0", at) + 1
-        types.append(int.from_bytes(body[at + 6 : at + 10], "big"))
+        kind = int.from_bytes(body[at + 6 : at + 10], "big")
+        found.append(_READ.get(kind, bytes.decode))
         at += 18
-    return tuple(types)
+    return tuple(found)
 
 
-def row(body: bytes, types: tuple[int, ...]) -> tuple[Any, ...]:
+def row(body: bytes, reads: tuple[Read, ...]) -> tuple[Any, ...]:
     """The values of a DataRow."""
     at = 2
     values: list[Any] = []
-    for kind in types:
-        size = int.from_bytes(body[at : at + 4], "big", signed=True)
+    for read in reads:
+        (size,) = _SIZE.unpack_from(body, at)
         at += 4
         if size < 0:
             values.append(None)
             continue
-        values.append(_read(body[at : at + size], kind))
+        values.append(read(body[at : at + size]))
         at += size
     return tuple(values)
 
 
-def _read(data: bytes, kind: int) -> Any:
-    if kind in _INTEGERS:
-        return int(data)
-    if kind in _FLOATS:
-        return float(data)
-    if kind == _NUMERIC:
-        return float(data) if b"." in data else int(data)
-    if kind == _BOOLEAN:
-        return data == b"t"
-    return data.decode()
+def _number(data: bytes) -> float | int:
+    return float(data) if b"." in data else int(data)
+
+
+def _flag(data: bytes) -> bool:
+    return data == b"t"
+
+
+_SIZE = struct.Struct("!i")
+_READ: dict[int, Read] = {
+    **dict.fromkeys((20, 21, 23, 26), int),
+    **dict.fromkeys((700, 701), float),
+    1700: _number,
+    16: _flag,
+}
 
 
 def changed(body: bytes) -> int:
     """How many rows a CommandComplete tells of: `INSERT 0 1`, `UPDATE 3`."""
     word = body.rstrip(b"\0").rpartition(b" ")[2]
     return int(word) if word.isdigit() else -1
+
+
+def is_commit(body: bytes) -> bool:
+    """Whether a CommandComplete tells of a commit: after a failure COMMIT answers ROLLBACK."""
+    return body == b"COMMIT\0"
 
 
 # -- SCRAM

@@ -12,14 +12,16 @@ import itertools
 import os
 import socket
 import ssl
+from collections import deque
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from coreos_py.base.errors import WireError
 from coreos_py.roller.db import pgwire
-from coreos_py.roller.db.driver import DatabaseError, Rejected, Row, Tx
+from coreos_py.roller.db.driver import DatabaseError, Late, Rejected, Row, Tx
 from coreos_py.roller.db.pgwire import Message
+from coreos_py.roller.db.recall import Recall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 30
 STATEMENT_TIMEOUT_S = 120
+_UNANSWERED_MAX = 256  # what the server says to these waits in the socket's buffer
 PORT = 5432
 MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 _ADVISORY_LOCK = 0x726F6C6C  # several rollerds may share a database: one of them writes
@@ -37,6 +40,13 @@ _WRITE = f"BEGIN; SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"
 
 class _Lost(DatabaseError):
     """The connection is gone."""
+
+
+class _Statement(NamedTuple):
+    """What the server has prepared, and how its rows are read."""
+
+    name: str
+    reads: tuple[pgwire.Read, ...]
 
 
 class Target(NamedTuple):
@@ -80,7 +90,11 @@ def target(url: str) -> Target:
 
 
 class Postgres:
-    """A connection, which is its own Tx. Statements are prepared once and kept."""
+    """A connection, which is its own Tx. Statements are prepared once and kept.
+
+    What is sent without an answer being needed goes ahead of the next statement that needs one,
+    or of the COMMIT: the server works on it meanwhile, and nobody waits for each.
+    """
 
     dialect = "postgres"
 
@@ -88,12 +102,17 @@ class Postgres:
         self._target = target(url)
         self._begin = _READ if read_only else _WRITE
         self._is_open = False  # a transaction
+        self._recall = Recall()
         self._connect()
 
     def _connect(self) -> None:
         self._inbox = pgwire.Inbox()
-        self._statements: dict[str, tuple[str, tuple[int, ...]]] = {}
+        self._statements: dict[str, _Statement] = {}
         self._numbers = itertools.count(1)
+        self._parsing: deque[str] = deque()  # statements that the server has not prepared yet
+        self._outbox = bytearray()
+        self._unanswered = 0  # statements whose answers the next SYNC brings
+        self._is_spoilt = False  # a transaction of which one statement has failed
         try:
             self._socket = _connected(self._target)
         except (OSError, WireError) as err:
@@ -108,31 +127,46 @@ class Postgres:
     # -- Tx
 
     def execute(self, sql: str, *params: object) -> int:
-        return self._run(sql, params)[1]
+        self._recall.wrote(sql)
+        self._put(sql, params)
+        return pgwire.changed(self._settle(sql)[1])
+
+    def send(self, sql: str, *params: object) -> None:
+        self._recall.wrote(sql)
+        self._put(sql, params)
+        if self._unanswered >= _UNANSWERED_MAX:
+            self._settle()
 
     def one(self, sql: str, *params: object) -> Row | None:
-        rows = self._run(sql, params)[0]
+        rows = self.all(sql, *params)
         return rows[0] if rows else None
 
     def all(self, sql: str, *params: object) -> list[Row]:
-        return self._run(sql, params)[0]
+        rows = self._recall.find(sql, params)
+        if rows is None:
+            self._put(sql, params)
+            rows = self._settle(sql)[0]
+            self._recall.keep(sql, params, rows)
+        return rows
 
     # -- Database
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
-        self._is_open = True
+        self._recall.forget()
+        self._is_open, self._is_spoilt = True, False
         try:
             self._start()
             yield self
-            self._is_open = False
-            self._simply("COMMIT")
+            self._commit()
         except BaseException:
             if self._is_open:
-                self._is_open = False
                 with suppress(DatabaseError):  # what it was about is under way already
+                    self._abandon()
                     self._simply("ROLLBACK")
             raise
+        finally:
+            self._is_open = False
 
     def _start(self) -> None:
         """BEGIN; what was cut while nothing was under way is connected again."""
@@ -143,16 +177,25 @@ class Postgres:
             self._simply(self._begin)
             self._is_open = True
 
+    def _commit(self) -> None:
+        self._put("COMMIT", ())
+        if not pgwire.is_commit(self._settle("COMMIT")[1]):
+            raise Late("postgres: the transaction was rolled back")
+
     @contextmanager
     def savepoint(self, tx: Tx) -> Iterator[None]:
         assert tx is self
-        self._simply("SAVEPOINT part")
+        self._put("SAVEPOINT part", ())
         try:
             yield
         except BaseException:
-            self._simply("ROLLBACK TO part; RELEASE part")
+            if self._is_open and not self._is_spoilt:
+                self._settle()
+                self._recall.forget()
+                self._simply("ROLLBACK TO part; RELEASE part")
             raise
-        self._simply("RELEASE part")
+        self._put("RELEASE part", ())
+        self._push()
 
     def close(self) -> None:
         with suppress(OSError):
@@ -161,59 +204,95 @@ class Postgres:
 
     # -- statements
 
-    def _run(self, sql: str, params: tuple[object, ...]) -> tuple[list[Row], int]:
+    def _put(self, sql: str, params: tuple[object, ...]) -> None:
+        """A statement for the outbox."""
+        if self._is_spoilt:
+            raise Late("postgres: a statement of this transaction has failed")
+        known = self._statements.get(sql)
+        name = known.name if known is not None else f"s{next(self._numbers)}"
         try:
-            name, types = self._statements.get(sql) or self._prepare(sql)
-            self._send(pgwire.execute(name, params))
+            data = pgwire.execute(name, params)
         except (ValueError, UnicodeError) as err:
             raise Rejected(f"postgres: {err}") from err
-        rows: list[Row] = []
-        count = 0
-        for message in self._until_ready():
-            if message.kind == b"D":
-                rows.append(pgwire.row(message.body, types))
-            elif message.kind == b"C":
-                count = pgwire.changed(message.body)
-        return rows, count
+        if known is None:
+            self._outbox += pgwire.parse(name, _numbered(sql))
+            self._parsing.append(sql)
+            self._statements[sql] = _Statement(name, ())
+        self._outbox += data
+        self._unanswered += 1
 
-    def _prepare(self, sql: str) -> tuple[str, tuple[int, ...]]:
-        name = f"s{next(self._numbers)}"
-        self._send(pgwire.parse(name, _numbered(sql)) + pgwire.SYNC)
-        types: tuple[int, ...] = ()
-        for message in self._until_ready():
-            if message.kind == b"T":
-                types = pgwire.columns(message.body)
-        self._statements[sql] = (name, types)
-        return name, types
+    def _settle(self, asked: str = "") -> tuple[list[Row], bytes]:
+        """Hear what became of all that was put: the rows and the end of the one `asked`, the last.
+
+        Its faults are raised as they are, those of the others as Late.
+        """
+        self._outbox += pgwire.SYNC
+        self._push()
+        left, self._unanswered = self._unanswered, 0
+        rows: list[Row] = []
+        end = b""
+        found: pgwire.Fault | None = None
+        while True:
+            kind, body = self._next()
+            if kind == b"D":
+                rows.append(pgwire.row(body, self._statements[asked].reads))
+            elif kind == b"C":
+                left, end = left - 1, body
+            elif kind in (b"T", b"n"):
+                self._prepared(pgwire.columns(body) if kind == b"T" else ())
+            elif kind == b"E":
+                found = pgwire.fault(body)
+            elif kind == b"Z":
+                break
+        if found is not None:
+            self._forget_unprepared()
+            if asked and left == 1:
+                raise _error(found)
+            self._is_spoilt = True
+            raise Late(f"postgres: {found.text} ({found.code})")
+        return rows, end
+
+    def _prepared(self, reads: tuple[pgwire.Read, ...]) -> None:
+        sql = self._parsing.popleft()
+        self._statements[sql] = self._statements[sql]._replace(reads=reads)
+
+    def _forget_unprepared(self) -> None:
+        """After a fault the server has read no further; names are not used twice."""
+        while self._parsing:
+            del self._statements[self._parsing.pop()]
+
+    def _abandon(self) -> None:
+        """Send nothing more of this transaction, and hear what became of the rest."""
+        self._outbox.clear()
+        self._forget_unprepared()
+        if self._unanswered:
+            self._unanswered = 0
+            self._outbox += pgwire.SYNC
+            self._push()
+            while self._next().kind != b"Z":
+                pass
 
     def _simply(self, sql: str) -> None:
-        self._send(pgwire.query(sql))
-        for _ in self._until_ready():
-            pass
+        """Statements without parameters, when no answer is under way."""
+        self._outbox += pgwire.query(sql)
+        self._push()
+        found: pgwire.Fault | None = None
+        while (message := self._next()).kind != b"Z":
+            if message.kind == b"E":
+                found = pgwire.fault(message.body)
+        if found is not None:
+            raise _error(found)
 
     # -- messages
 
-    def _send(self, data: bytes) -> None:
+    def _push(self) -> None:
+        """Let go of the outbox."""
+        data = bytes(self._outbox)
+        self._outbox.clear()
         try:
             self._socket.sendall(data)
         except OSError as err:
             raise self._lost(err) from err
-
-    def _until_ready(self) -> Iterator[Message]:
-        """The answers up to ReadyForQuery; the fault among them is raised when it is safe to."""
-        found: pgwire.Fault | None = None
-        while True:
-            message = self._next()
-            if message.kind == b"E":
-                found = pgwire.fault(message.body)
-            elif message.kind == b"Z":
-                break
-            else:
-                yield message
-        if found is not None:
-            values = found.code[:2] in ("22", "23")  # data exceptions, constraints
-            kind = Rejected if values else DatabaseError
-            raise kind(f"postgres: {found.text} ({found.code})")
 
     def _next(self) -> Message:
         try:
@@ -236,7 +315,7 @@ class Postgres:
     def _sign_in(self) -> None:
         words = {"user": self._target.user, "database": self._target.name}
         words |= {"client_encoding": "UTF8", "application_name": "rollerd"}
-        self._send(pgwire.startup(words))
+        self._say(pgwire.startup(words))
         scram: pgwire.Scram | None = None
         while True:
             message = self._next()
@@ -247,6 +326,10 @@ class Postgres:
             if message.kind == b"R":
                 scram = self._authenticate(message.body, scram)
 
+    def _say(self, data: bytes) -> None:
+        self._outbox += data
+        self._push()
+
     def _authenticate(self, body: bytes, scram: pgwire.Scram | None) -> pgwire.Scram | None:
         kind, rest = int.from_bytes(body[:4], "big"), body[4:]
         user, secret = self._target.user, self._target.password
@@ -255,19 +338,24 @@ class Postgres:
         if not secret:
             raise WireError(f'the server wants a password of user "{user}"')
         if kind == pgwire.CLEARTEXT:
-            self._send(pgwire.password(secret))
+            self._say(pgwire.password(secret))
         elif kind == pgwire.MD5:
-            self._send(pgwire.password(pgwire.md5(user, secret, rest[:4])))
+            self._say(pgwire.password(pgwire.md5(user, secret, rest[:4])))
         elif kind == pgwire.SASL and pgwire.SCRAM.encode() in rest.split(b"\0"):
             scram = pgwire.Scram(secret, os.urandom(18).hex())
-            self._send(pgwire.sasl_first(scram.first()))
+            self._say(pgwire.sasl_first(scram.first()))
         elif kind == pgwire.SASL_CONTINUE and scram is not None:
-            self._send(pgwire.sasl_next(scram.final(rest)))
+            self._say(pgwire.sasl_next(scram.final(rest)))
         elif kind == pgwire.SASL_FINAL and scram is not None:
             scram.verify(rest)
         else:
             raise WireError(f"the server's way to ask for a password ({kind}) is not known")
         return scram
+
+
+def _error(found: pgwire.Fault) -> Exception:
+    values = found.code[:2] in ("22", "23")  # data exceptions, constraints
+    return (Rejected if values else DatabaseError)(f"postgres: {found.text} ({found.code})")
 
 
 def _why(err: Exception) -> str:

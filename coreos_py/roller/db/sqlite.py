@@ -69,6 +69,9 @@ class Sqlite:
     def execute(self, sql: str, *params: object) -> int:
         return self._run(sql, params).rowcount
 
+    def send(self, sql: str, *params: object) -> None:
+        self._run(sql, params)
+
     def one(self, sql: str, *params: object) -> Row | None:
         cursor = self._run(sql, params)
         row: Row | None = cursor.fetchone()

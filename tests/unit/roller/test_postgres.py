@@ -9,8 +9,9 @@ import pytest
 
 from coreos_py.base.errors import WireError
 from coreos_py.roller.db import pgwire
-from coreos_py.roller.db.driver import DatabaseError, Rejected, connect
+from coreos_py.roller.db.driver import DatabaseError, Late, Rejected, connect
 from coreos_py.roller.db.postgres import Target, target
+from coreos_py.roller.db.setup import prepare
 from tests.support import postgres, rollerdb
 from tests.support.certs import make_certs
 
@@ -180,3 +181,112 @@ def test_tls_and_old_ways_to_ask(tmp_path):
                 assert found == ("disable" not in options,)
         with pytest.raises(DatabaseError, match="certificate verify failed"):
             connect(server.url(options="sslmode=verify-ca"))
+
+
+# -- what is sent without an answer being needed
+
+WRONG = "INSERT INTO migration (number, name, applied_us) VALUES (1, 'twice', 1)"
+
+
+@pytest.fixture
+def prepared(postgres_url):
+    with closing(connect(postgres_url)) as database:
+        prepare(database, 1)
+        yield database
+
+
+def test_many_are_sent_ahead(prepared):
+    with rollerdb.undone(prepared) as tx:
+        (before,) = tx.one("SELECT COUNT(*) FROM users")
+        for number in range(1000):
+            tx.send("INSERT INTO users VALUES (?, '', '', 1)", f"u{number}")
+        assert tx.one("SELECT COUNT(*) FROM users") == (before + 1000,)
+        assert tx.execute("UPDATE users SET role = 'x' WHERE name LIKE 'u%'") >= 1000
+
+
+def run(database, *steps):
+    """A transaction with these steps; Late is the only way that it may fail."""
+    with database.transaction() as tx:
+        for step in steps:
+            step(tx)
+
+
+def send_wrong(tx):
+    tx.send(WRONG)
+
+
+def ask(tx):
+    tx.one("SELECT 1")
+
+
+def ask_and_hide_it(tx):
+    with pytest.raises(Late, match="migration_pkey"):
+        ask(tx)
+
+
+def ask_wrong(tx):
+    tx.execute(WRONG)
+
+
+def ask_wrong_and_hide_it(tx):
+    with pytest.raises(Rejected):
+        ask_wrong(tx)
+
+
+def use_new_statements(tx):
+    tx.send("UPDATE users SET role = 'new' WHERE name = 'n'")
+    tx.one("SELECT 'new', 7")
+
+
+def part(tx):
+    with tx.savepoint(tx):
+        tx.send("UPDATE users SET role = 'part' WHERE name = 'n'")
+
+
+def part_that_fails(tx):
+    with tx.savepoint(tx):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ((), "migration_pkey"),
+        ((ask,), "migration_pkey"),
+        ((ask_wrong,), "migration_pkey"),
+        ((part,), "migration_pkey"),
+        ((part, part, ask), "migration_pkey"),
+        ((part_that_fails,), "migration_pkey"),
+        ((use_new_statements,), "migration_pkey"),
+        ((ask_and_hide_it,), "has failed"),
+        ((ask_and_hide_it, ask), "has failed"),
+        ((ask_and_hide_it, part), "has failed"),
+    ],
+)
+def test_one_that_failed_ends_the_transaction(prepared, steps, words):
+    """Whatever is asked next: it is not that one's fault, and nothing has happened."""
+
+    def add(tx):
+        tx.execute("INSERT INTO users VALUES ('kept', '', '', 1)")
+
+    with pytest.raises(Late, match=words):
+        run(prepared, add, send_wrong, *steps)
+    with prepared.transaction() as tx:
+        assert tx.one("SELECT 1 FROM users WHERE name = 'kept'") is None
+        use_new_statements(tx)
+
+
+def test_what_was_not_sent_never_is(prepared):
+    def end(_tx):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(prepared, lambda tx: tx.send("INSERT INTO users VALUES ('unsent', '', '', 1)"), end)
+    with prepared.transaction() as tx:
+        assert tx.one("SELECT 1 FROM users WHERE name = 'unsent'") is None
+
+
+def test_a_commit_that_turns_out_to_be_a_rollback(prepared):
+    """Somebody has caught a fault outside of a part."""
+    with pytest.raises(Late, match="was rolled back"):
+        run(prepared, ask_wrong_and_hide_it)

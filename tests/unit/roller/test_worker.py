@@ -34,8 +34,9 @@ def kept(path):
 
 
 def run(path, scenario, *, open_writer=None):
-    with closing(connect(path)) as database, database.transaction() as tx:
-        tx.execute("CREATE TABLE IF NOT EXISTS t (v INTEGER PRIMARY KEY)")
+    if path is not None:
+        with closing(connect(path)) as database, database.transaction() as tx:
+            tx.execute("CREATE TABLE IF NOT EXISTS t (v INTEGER PRIMARY KEY)")
 
     async def main():
         worker = Worker(
@@ -156,6 +157,52 @@ def test_nobody_pays_for_a_call_that_ends_the_transaction(path, caplog):
 
     run(path, scenario)
     assert kept(path) == [1, 2, 3, 4]
+
+
+def test_who_fails_late_pays_alone(place, caplog):
+    """In PostgreSQL a statement that was sent ahead may fail while another call is served."""
+    with closing(connect(place)) as database, database.transaction() as tx:
+        tx.execute("CREATE TABLE late (v INTEGER PRIMARY KEY)")
+
+    def send(value):
+        def handler(tx, _call):
+            tx.send("INSERT INTO late (v) VALUES (?)", value)
+            return Response(200)
+
+        return handler
+
+    def ask(tx, _call):
+        return Response(200, (), b"%d" % tx.one("SELECT COUNT(*) FROM late")[0])
+
+    def undo(tx, _call):
+        tx.send("INSERT INTO late (v) VALUES (9)")
+        raise Undo(Response(409))
+
+    async def scenario(worker):
+        gate = threading.Event()
+        first = asyncio.ensure_future(worker.run(lambda *_: wait(gate), call(), write=True))
+        await asyncio.sleep(0)
+        handlers = (send(1), send(1), ask, undo, send(2), send(2), undo, send(3), send(3), ask)
+        work = [asyncio.ensure_future(worker.run(item, call(), write=True)) for item in handlers]
+        await asyncio.sleep(0)
+        gate.set()
+        answers = await asyncio.gather(first, *work)
+        wanted = [200, 200, 500, 200, 409, 200, 500, 409, 200, 500, 200]
+        assert [reply.status for reply in answers] == wanted
+        assert (answers[3].body, answers[-1].body) == (b"1", b"3")
+
+    def wait(gate):
+        gate.wait(60)
+        return Response(200)
+
+    try:
+        run(None, scenario, open_writer=lambda: connect(place))
+        with closing(connect(place)) as database, database.transaction() as tx:
+            assert tx.all("SELECT v FROM late ORDER BY v") == [(1,), (2,), (3,)]
+        assert caplog.text.count("POST /x: ") == 3
+    finally:
+        with closing(connect(place)) as database, database.transaction() as tx:
+            tx.execute("DROP TABLE late")
 
 
 def test_a_commit_that_fails_is_not_tried_again(path):
