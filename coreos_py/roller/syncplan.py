@@ -114,6 +114,8 @@ def read(data: bytes, item: Followed) -> Offer | Refused | None:
         raise WireError(f"version {update.version!r} is not like 1.2.3")
     if not semver.is_older(item.version, update.version):
         return None
+    if not update.digest():
+        raise WireError(f"sha256 {update.sha256[:60]!r} is none")
     return Offer(update.version, update.urls[0], update.size, _sha1(data, update), update.sha256)
 
 
