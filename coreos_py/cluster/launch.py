@@ -14,6 +14,8 @@ from coreos_py.cluster import control, members, proctree, programs, spec, state
 
 Report = Callable[[str], None]
 
+_claims: list[socket.socket] = []  # of this process, for as long as it lives
+
 
 def found(directory: str, *, count: int, agent_ttl: str, metadata: list[str]) -> spec.Cluster:
     """Makes the cluster's directory and description; nothing is started."""
@@ -36,13 +38,32 @@ def found(directory: str, *, count: int, agent_ttl: str, metadata: list[str]) ->
 
 
 def free_network(count: int) -> str:
-    """The first loopback network on which the machines' ports are free."""
+    """The first loopback network on which the machines' ports are free.
+
+    No other process is given it while this one lives: its machines open their ports by and by.
+    """
     for network in spec.NETWORKS:
+        claim = _claim(network)
+        if claim is None:
+            continue
         if all(
             port_is_free(spec.address(network, n + 1), p) for n in range(count) for p in spec.PORTS
         ):
+            _claims.append(claim)
             return network
+        claim.close()
     raise ConfigError(f"no free addresses for {count} machines in 127.17.0.0/16")
+
+
+def _claim(network: str) -> socket.socket | None:
+    """A name that only one process of this host can have at a time."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0coreos-cluster-{network}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
 
 
 def port_is_free(ip: str, port: int) -> bool:

@@ -26,6 +26,17 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path, monkeypatch):
     assert not home.exists()
 
 
+def test_two_that_look_for_a_network_at_once_find_two(monkeypatch):
+    """Neither has opened a port yet."""
+    claims = []
+    monkeypatch.setattr(launch, "_claims", claims)
+    try:
+        assert launch.free_network(1) != launch.free_network(1)
+    finally:
+        for claim in claims:
+            claim.close()
+
+
 @pytest.mark.parametrize("supervisor", [0, 4242])
 def test_an_up_that_fails_says_what_is_left(tmp_path, monkeypatch, supervisor):
     ended = []
