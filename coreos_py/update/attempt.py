@@ -381,7 +381,7 @@ class Attempt:
         return self._update
 
     def _number(self, name: str) -> int:
-        text = self._prefs.get(name, "0")
+        text = self._prefs.get(name, "0").strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
     def _flags(self) -> int:

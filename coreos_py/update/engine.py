@@ -136,19 +136,26 @@ class Engine:
         return True
 
     async def _check_for_ever(self) -> None:
-        delay_s = self._schedule.first()
+        due_s = self._due_s(self._schedule.first())
         while True:
-            official = self._facts().is_official
-            if official:
-                log.info("Next update check in %s", _words_for(delay_s))
-            else:
-                log.warning("Non-official build: periodic update checks disabled.")
-            on_demand = await self._wait(delay_s if official else None)
+            left_s = max(0.0, due_s - time.monotonic())
+            on_demand = await self._wait(left_s if self._facts().is_official else None)
             await self.check(on_demand=on_demand)
+            if on_demand and time.monotonic() < due_s:
+                continue  # the next one by itself comes when it would have come
             delay_s = self._schedule.next(
                 poll_interval_s=self.attempt.poll_interval_s,
                 http_status=self.attempt.http_status,
             )
+            due_s = self._due_s(delay_s)
+
+    def _due_s(self, delay_s: float) -> float:
+        """Tell when the next check will be; that time."""
+        if self._facts().is_official:
+            log.info("Next update check in %s", _words_for(delay_s))
+        else:
+            log.warning("Non-official build: periodic update checks disabled.")
+        return time.monotonic() + delay_s
 
     async def _wait(self, delay_s: float | None) -> bool:
         """True when somebody asked, False when it is time."""

@@ -292,6 +292,16 @@ def test_a_server_in_trouble_counts_against_the_url_of_its_last_offer():
     assert (prefs[names.URL_INDEX], prefs[names.URL_FAILURES]) == ("0", "2")
 
 
+def test_numbers_that_somebody_wrote_by_hand():
+    prefs = {
+        names.RESPONSE_SIGNATURE: response_signature(UPDATE),
+        names.URL_INDEX: " 1 \n",
+        names.URL_FAILURES: "\t8\n",
+    }
+    assert play(make(prefs), {Ask: Answer(UPDATE), Fetch: Failure(9, "")})[2].url == "http://b/p"
+    assert prefs[names.URL_FAILURES] == "9"
+
+
 def test_an_index_that_no_url_has_resets_everything():
     prefs = {
         names.RESPONSE_SIGNATURE: response_signature(UPDATE),

@@ -439,6 +439,38 @@ def test_stopping_while_it_writes(server, machine):
     assert machine.content(4)[: len(IMAGE)] == IMAGE
 
 
+def test_a_check_on_demand_moves_no_other(server, machine):
+    """As update_engine 0.4.10, which plans the next one only when none is planned."""
+    server.version = "1.0.0"
+    said = []
+
+    class Plan:
+        def first(self):
+            return 0.0
+
+        def next(self, **reason):
+            said.append(reason)
+            return 0.0 if len(said) < 2 else 3600.0
+
+    async def run():
+        engine = machine.engine()
+        engine._schedule = Plan()
+        life = asyncio.create_task(engine.run())
+        await until(lambda: len(said) == 2, "two checks by itself")
+        for number in (3, 4):
+            engine.attempt_update()
+            await until(lambda: len(server.checks) == number, "one more check")  # noqa: B023
+            await until(lambda: engine.attempt.status.operation is Operation.IDLE, "its end")
+        life.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await life
+
+    asyncio.run(run())
+    assert said == [{"poll_interval_s": 0, "http_status": 200}] * 2
+    sources = [check.install_source for check in server.checks]
+    assert sources == ["scheduler"] * 2 + ["ondemandupdate"] * 2
+
+
 @pytest.mark.parametrize("is_pending", [False, True])
 def test_the_running_slot_is_marked_good_after_a_while(machine, monkeypatch, is_pending):
     """Without any check; not when an update waits for the reboot, whose slot is on top."""
