@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from coreos_py.base.gostring import quote_rune
+
 OBJECT = "object"
 ARRAY = "array"
 STRING = "string"
@@ -235,12 +237,5 @@ class _Reader:
 
 
 def _quoted(char: str) -> str:
-    """A character as Go's scanner names it."""
-    if char == "'":
-        return "'\\''"
-    if char == '"':
-        return "'\"'"
-    if char < " " or char == "\x7f":
-        short = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\x0b": "\\v"}
-        return f"'{short.get(char) or f'{chr(92)}x{ord(char):02x}'}'"
-    return f"'{char}'"
+    """A character as Go's scanner names it, which sees bytes and takes each for a character."""
+    return quote_rune(chr(char.encode("utf-8", "surrogatepass")[0]))

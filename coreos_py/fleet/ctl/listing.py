@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from coreos_py.base.gostring import quote
 from coreos_py.base.tabular import columns
 from coreos_py.fleet.ctl.client import APIError
-from coreos_py.fleet.ctl.session import Session, command, complain, id_legend, quoted, unit_name
+from coreos_py.fleet.ctl.session import Session, command, complain, id_legend, unit_name
 from coreos_py.fleet.resources import show_cpu, show_memory
 
 TYPE_CHECKING = False
@@ -154,7 +155,7 @@ def _fields(session: Session, cells: Mapping[str, object]) -> list[str] | None:
     fields = text.split(",")
     for name in fields:
         if name not in cells:
-            complain(f"Invalid key in output format: {quoted(name)}")
+            complain(f"Invalid key in output format: {quote(name)}")
             return None
     return fields
 

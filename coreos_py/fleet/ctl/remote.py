@@ -12,8 +12,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from coreos_py.base.gostring import quote
 from coreos_py.fleet.ctl.client import APIError
-from coreos_py.fleet.ctl.session import Session, command, complain, quoted, tls_context, unit_name
+from coreos_py.fleet.ctl.session import Session, command, complain, tls_context, unit_name
 from coreos_py.http.client import HTTPClient, TransportError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def run_on_machine(session: Session, machine_id: str, words: list[str]) -> int:
         return 1
     port = session.flag("ssh-port")
     opening = ssh_command(session.settings, machine.ip, port=port, options=[])
-    return run_here([*opening, " ".join([words[0], *(quoted(word) for word in words[1:])])])
+    return run_here([*opening, " ".join([words[0], *(quote(word) for word in words[1:])])])
 
 
 def run_here(words: list[str]) -> int:

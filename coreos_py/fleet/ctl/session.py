@@ -9,6 +9,7 @@ import os
 import sys
 
 from coreos_py.base.errors import CoreosError
+from coreos_py.base.gostring import quote
 from coreos_py.base.unitfile import default_type, is_recognised_type, name_info
 from coreos_py.fleet.ctl.client import REQUEST_TIMEOUT_S, APIError, Client
 from coreos_py.fleet.gomatch import matches
@@ -197,11 +198,6 @@ def go_list(words: list[str]) -> str:
     return f"[{' '.join(words)}]"
 
 
-def quoted(text: str) -> str:
-    """Return text as Go's %q prints it, for what comes from a command line."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def is_local(machine_id: str) -> bool:
     """Tell whether the machine is the one this runs on."""
     try:
@@ -224,7 +220,7 @@ def make_client(
 
         return make_etcd_client(settings)
     if driver != "API":
-        raise Fatal(f"Unable to initialize client: unrecognized driver {quoted(driver)}")
+        raise Fatal(f"Unable to initialize client: unrecognized driver {quote(driver)}")
     first, *others = settings["endpoint"].split(",")
     if others:
         warn(f"multiple endpoints provided but only the first ({first}) is used")
@@ -244,9 +240,7 @@ def _api_client(settings: Values, url: str, debug: Callable[[str], None] | None)
     if scheme in ("unix", "file"):
         host, slash, path = rest.partition("/")
         if host or not slash:
-            raise ValueError(
-                f"unable to connect to host {quoted(host)} with scheme {quoted(scheme)}"
-            )
+            raise ValueError(f"unable to connect to host {quote(host)} with scheme {quote(scheme)}")
         endpoint = parse_endpoint(f"unix:///{path}")
     else:
         endpoint = parse_endpoint(url)
@@ -266,7 +260,7 @@ def _check_escapes(url: str) -> None:
     for start in range(len(url)):
         triple = url[start : start + 3]
         if triple[0] == "%" and not (len(triple) == 3 and set(triple[1:]) <= set(_HEX)):
-            raise ValueError(f'parse {quoted(url)}: invalid URL escape "{triple}"')
+            raise ValueError(f'parse {quote(url)}: invalid URL escape "{triple}"')
 
 
 def _check_tls_files(settings: Values) -> None:

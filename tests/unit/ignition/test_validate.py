@@ -66,6 +66,24 @@ def test_where_it_is_in_a_config_of_version_2():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),  # of Go 1.19's decoder
+    [
+        ("\\", r"invalid character '\\' looking for beginning of value"),
+        ("'", r"invalid character '\'' looking for beginning of value"),
+        ("é", "invalid character 'Ã' looking for beginning of value"),
+        ("\x7f", r"invalid character '\x7f' looking for beginning of value"),
+        ('"a\a"', r"invalid character '\a' in string literal"),
+        ('tru"', "invalid character '\"' in literal true (expecting 'e')"),
+        ("\ud800", "invalid character 'í' looking for beginning of value"),
+    ],
+)
+def test_characters_are_named_as_go_names_them(text, message):
+    with pytest.raises(jsontext.BadJSON) as raised:
+        jsontext.parse(text)
+    assert str(raised.value) == message
+
+
 def test_depth_is_bounded():
     with pytest.raises(jsontext.BadJSON, match="exceeded max depth"):
         jsontext.parse("[" * 100_000)
