@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.support.procs import free_ports
+
 Record = tuple[int, int, int, str]
 
 _FORMAT = struct.Struct("!HHHHHH")
@@ -65,8 +67,8 @@ class DNSServer:
         self.truncate = truncate
         self.code = code
         self.asked: list[str] = []
-        self._tcp = socket.create_server(("127.0.0.1", 0))
-        self.port = self._tcp.getsockname()[1]
+        (self.port,) = free_ports(1)  # the kernel's choice for TCP may be somebody's for UDP
+        self._tcp = socket.create_server(("127.0.0.1", self.port))
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind(("127.0.0.1", self.port))
         self._threads = [

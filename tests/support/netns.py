@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Self
 
-from tests.support.procs import eventually
+from tests.support.procs import eventually, reserve_ports
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
@@ -128,6 +128,7 @@ def alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _inside(namespace: _Namespace) -> Iterator[None]:
+    reserve_ports()
     with Path("/proc/self/ns/net").open("rb") as own, Path(namespace.path).open("rb") as there:
         _enter(there)
         try:

@@ -76,10 +76,14 @@ class _Ports:
         self._block = range(0)
         self._next = 0
 
+    def reserve(self) -> None:
+        self._block = self._block or self._reserve()
+
     def take(self) -> int:
+        self.reserve()
         for _ in range(_PORTS_PER_BLOCK):
             if self._next == len(self._block):
-                self._block, self._next = self._block or self._reserve(), 0
+                self._next = 0
             port = self._block[self._next]
             self._next += 1
             if _is_free(port):
@@ -113,6 +117,13 @@ def _is_free(port: int) -> bool:
 
 
 _ports = _Ports()
+
+
+def reserve_ports() -> None:
+    """Have the block that `free_ports` gives from: what is asked in a network of one's own, where
+    nobody sees what others have reserved, is used outside it later.
+    """
+    _ports.reserve()
 
 
 def free_ports(count: int) -> list[int]:
@@ -496,13 +507,17 @@ class EtcdCluster:
         """Announce one more member and start it; it is part of the cluster when it returns."""
         client_port, peer_port = free_ports(2)
         name, url = f"m{len(self.members)}", f"http://127.0.0.1:{peer_port}"
-        reply = self.running[0].request(
-            "POST",
-            "/v2/members",
-            body=json.dumps({"peerURLs": [url]}),
-            headers={"Content-Type": "application/json"},
-        )
-        assert reply.status == 201, reply
+
+        def announced() -> bool:
+            reply = self.running[0].request(
+                "POST",
+                "/v2/members",
+                body=json.dumps({"peerURLs": [url]}),
+                headers={"Content-Type": "application/json"},
+            )
+            return reply.status in (201, 409)  # 409: an election took the first one's answer
+
+        eventually(announced, logs=self.members)
         self.initial_cluster += f",{name}={url}"
         member = EtcdProcess(
             name,

@@ -82,12 +82,12 @@ class Peer(threading.Thread):
         while not self._is_over:
             try:
                 message = self._connection.receive(timeout=0.2)
+                if message.header.message_type is MessageType.method_call:
+                    self._connection.send(self._answer(message))
             except TimeoutError:
                 continue
             except (OSError, EOFError):
                 return
-            if message.header.message_type is MessageType.method_call:
-                self._connection.send(self._answer(message))
 
     def _answer(self, message: Any) -> Any:
         member = message.header.fields[HeaderFields.member]

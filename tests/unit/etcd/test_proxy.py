@@ -23,6 +23,7 @@ from coreos_py.http.exchange import Pending
 from coreos_py.http.listen import bind_tcp, listen
 from coreos_py.http.server import HTTPServer, Limits, Response
 from tests.support.awaiting import until
+from tests.support.procs import free_ports
 
 # -- whom to ask ------
 
@@ -231,9 +232,7 @@ class Bench:
             listeners = listen(server, [bind_tcp("127.0.0.1", 0)])
             self.upstreams.append((server, *listeners))
         self.urls = [f"http://127.0.0.1:{found[1].port}" for found in self.upstreams]
-        for _ in range(dead):
-            with bind_tcp("127.0.0.1", 0) as sock:
-                self.urls.insert(0, f"http://127.0.0.1:{sock.getsockname()[1]}")
+        self.urls[:0] = [f"http://127.0.0.1:{port}" for port in free_ports(dead)]
         self.director = Director()
         self.director.replace(self.urls, shuffle=keep_order)
         self.client = AsyncHTTPClient(connect_timeout_s=dial_timeout_s, body_max=1 << 62)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import struct
 from typing import Any
 
@@ -16,6 +15,7 @@ from coreos_py.etcd import dns, dns_wire, srv, srv_bootstrap
 from coreos_py.etcd.dns import LookupFailed, Resolver, parse_resolv_conf, system_resolver
 from coreos_py.etcd.dns_wire import SRV, DNSError
 from tests.support.dns_server import DNSServer, encode_name, encode_reply, encode_srv
+from tests.support.procs import free_ports
 
 NAME = "_etcd-server._tcp.example.com"
 QUERY = dns_wire.encode_query(7, NAME)
@@ -283,9 +283,7 @@ def test_lookup_fails(records, manners, reason):
 
 
 def test_nobody_listens():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    (port,) = free_ports(1)
     with pytest.raises(LookupFailed, match=f"on 127.0.0.1:{port}: connection refused"):
         Resolver((("127.0.0.1", port),), timeout_s=30).lookup_srv("s", "x")
 

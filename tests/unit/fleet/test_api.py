@@ -44,7 +44,7 @@ class Node:
 
     async def ask(self, method, target, *, body=b"", headers=()):
         return await self.http.request(
-            method, parse_endpoint(self.url), target, headers=headers, body=body, timeout_s=5
+            method, parse_endpoint(self.url), target, headers=headers, body=body, timeout_s=60
         )
 
     async def close(self):

@@ -19,6 +19,7 @@ from coreos_py.http.reply import ReplyParser
 from coreos_py.http.server import HTTPServer, Response
 from coreos_py.http.url import encode_query, escape_path, escape_query, parse_endpoint
 from tests.support.certs import make_certs
+from tests.support.procs import free_ports
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -197,8 +198,7 @@ def test_timeout(ask, wire):
 
 @both
 def test_refused_and_unknown_hosts(ask):
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+    (port,) = free_ports(1)
     refused = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
     assert ask(parse_endpoint(f"http://127.0.0.1:{port}"), GET) == [refused]
     unknown = "dial tcp: lookup no.such.invalid: no such host"

@@ -17,6 +17,7 @@ from coreos_py.http.listen import bind_tcp, listen
 from coreos_py.http.server import HTTPServer, Limits, Response
 from coreos_py.http.url import parse_endpoint
 from tests.support.certs import make_certs
+from tests.support.procs import free_ports
 
 PROXIES = [
     ("http://proxy:3128", ("proxy", 3128, "")),
@@ -159,8 +160,7 @@ def test_no_tunnel(answer, text):
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_no_proxy_there(scheme):
     async def scenario():
-        with socket.create_server(("127.0.0.1", 0)) as sock:
-            port = sock.getsockname()[1]
+        (port,) = free_ports(1)
         client = AsyncHTTPClient(proxy=parse_proxy(f"127.0.0.1:{port}"))
         with pytest.raises(TransportError, match=f"dial tcp 127.0.0.1:{port}: .*refused"):
             await client.request("GET", parse_endpoint(f"{scheme}://localhost:1"), "/")
