@@ -11,6 +11,13 @@ if [ -d "$root" ]; then
 fi
 command -v debootstrap >/dev/null || die "debootstrap is not installed (apt-get install debootstrap)"
 mkdir -p "$CACHE"
+# One builds, and who comes meanwhile gets the same.
+exec 9>"$CACHE/lock"
+flock 9
+if [ -d "$root" ]; then
+    echo "$root"
+    exit 0
+fi
 new=$(mktemp -d "$CACHE/new.XXXXXX")
 trap 'rm -rf --one-file-system "$new"' EXIT
 trap 'exit 130' INT TERM
@@ -33,6 +40,5 @@ chroot "$new/root" systemctl -q enable systemd-networkd.service ssh.service
 chroot "$new/root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     fstrim.timer console-getty.service getty@.service systemd-networkd-wait-online.service
 chmod 755 "$new/root"
-# Somebody else may have built it meanwhile.
-mv -T "$new/root" "$root" 2>"$new/log" || [ -d "$root" ] || die "$(cat "$new/log")"
+mv -T "$new/root" "$root"
 echo "$root"

@@ -78,6 +78,7 @@ prepare_machine() {
         "$root/usr/lib/os-release" | put "$root/etc/lsb-release"
     printf 'GROUP=%s\n' "${UPDATE_CHANNEL:-alpha}" | put "$root/usr/share/coreos/update.conf"
     printf '[Socket]\nSocketGroup=core\n' | put "$root/etc/systemd/system/fleet.socket.d/10-machines.conf"
+    for etcd in etcd etcd2; do printf '%s' "$ETCD_PATIENCE" | put "$root/etc/systemd/system/$etcd.service.d/10-machines.conf"; done
     chroot "$root" usermod -aG systemd-journal core
     policy=$(chroot "$root" update_engine --dbus_policy)
     echo "$policy" | put "$root/etc/dbus-1/system.d/com.coreos.update1.conf"
@@ -90,10 +91,10 @@ prepare_machine() {
 
 # Waits until `check N` holds on every machine; $2 says what that means.
 wait_for_all() {
-    end=$(($(date +%s) + 600))
+    end=$(($(now) + 900))
     for machine in $(seq "$count"); do
         until "$1" "$machine"; do
-            [ "$(date +%s)" -lt "$end" ] || die "$(name_of "$machine") is not $2: $(last_words "$machine")"
+            [ "$(now)" -lt "$end" ] || die "$(name_of "$machine") is not $2: $(last_words "$machine")"
             sleep 0.5
         done
     done
@@ -102,7 +103,8 @@ wait_for_all() {
 last_words() { inside "$1" journalctl -n 8 -o cat --no-pager -u user-configdrive -u etcd -u etcd2 -u fleet; }
 is_configured() { inside "$1" systemctl -q is-active user-config.target 2>/dev/null; }
 runs_fleet() { inside "$1" systemctl show -P ActiveState fleet.service | grep -qE '^(active|activating)'; }
-joined() { [ "$(inside "$1" fleetctl list-machines --no-legend 2>/dev/null | wc -l)" -ge "$fleets" ]; }
+# Leaves the machines that fleet knows in $known.
+joined() { known=$(inside "$1" fleetctl list-machines 2>/dev/null) && [ "$(echo "$known" | wc -l)" -gt "$fleets" ]; }
 
 # Brings up machines 1 to $count from user-data $1, with the discovery URL $2 if given.
 up_from_user_data() {
@@ -125,10 +127,10 @@ up_from_user_data() {
     say "waiting for the cluster"
     for machine in $(seq "$count"); do ! runs_fleet "$machine" || break; done
     asked=$machine
-    end=$(($(date +%s) + 600))
+    end=$(($(now) + 900))
     until joined "$asked"; do
-        [ "$(date +%s)" -lt "$end" ] || die "the cluster did not form: $(last_words "$asked")"
+        [ "$(now)" -lt "$end" ] || die "the cluster did not form: $(last_words "$asked")"
         sleep 0.5
     done
-    inside "$asked" fleetctl list-machines
+    echo "$known"
 }

@@ -9,7 +9,10 @@ case "${1:-}" in
 *) die "unexpected argument '$1'" ;;
 esac
 need_root
-for number in $(numbers); do remove_machine "$number"; done
+status=0
+for number in $(numbers); do (remove_machine "$number") || status=1; done
 stop_discovery
+for wire in $(ip -o link | sed -n "s/^[0-9]*: \(vb-$BRIDGE-[0-9]*\)[@:].*/\1/p"); do ip link del "$wire" 2>/dev/null || :; done
 ip link del "$BRIDGE" 2>/dev/null || true
-rm -rf --one-file-system "$DIR"
+remove_tree "$DIR"
+exit "$status"

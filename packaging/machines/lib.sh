@@ -16,6 +16,11 @@ BRIDGE=${COREOS_MACHINES_BRIDGE:-coreos0}
 NET=${COREOS_MACHINES_NET:-172.17.8}
 SUITE=bookworm
 PACKAGES=systemd,systemd-sysv,dbus,openssh-server,iproute2,python3,curl,ca-certificates,procps,sudo
+# All machines share one host, where each may have to wait for longer than etcd by default does for another.
+# shellcheck disable=SC2034
+ETCD_PATIENCE='[Service]
+Environment=ETCD_HEARTBEAT_INTERVAL=250 ETCD_ELECTION_TIMEOUT=2500
+'
 CGROUPS="systemd unified memory pids cpu cpuacct cpu,cpuacct freezer"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -26,6 +31,8 @@ need_number() { case "$1" in '' | *[!0-9]* | 0) die "not a machine number: '$1'"
 
 address_of() { echo "$NET.$((100 + $1))"; }
 name_of() { printf 'core-%02d\n' "$1"; }
+# Seconds by a clock that nobody sets.
+now() { read -r up _ </proc/uptime && echo "${up%.*}"; }
 numbers() { for d in "$DIR"/[0-9]*; do [ -d "$d" ] && basename "$d"; done | sort -n; }
 
 # The Debian root of exactly these packages; a changed list builds a new one.
@@ -33,10 +40,16 @@ root_path() { echo "$CACHE/$SUITE-$(printf %s "$SUITE $PACKAGES 2" | sha256sum |
 
 # The pid of the machine's systemd as the host sees it, or nothing when the machine is off.
 leader_of() {
-    nspawn=$(cat "$DIR/$1/nspawn.pid" 2>/dev/null) || return 0
-    is_ours "$nspawn" "$1" || return 0
-    ps --ppid "$nspawn" -o pid= | head -n 1 | tr -d ' '
+    is_on "$1" || return 0
+    for child in $(ps --ppid "$nspawn" -o pid=); do
+        # At first it has a child that is on this host still, and so would be what is run beside it.
+        pids=$(readlink "/proc/$child/ns/pid") || continue
+        [ "$pids" = "$(readlink /proc/self/ns/pid)" ] || { echo "$child"; return 0; }
+    done
 }
+
+# True while the nspawn of machine N runs, be the machine up, not yet or no more.
+is_on() { nspawn=$(cat "$DIR/$1/nspawn.pid" 2>/dev/null) && is_ours "$nspawn" "$1"; }
 
 # Only a process that is the nspawn of this very machine may be signalled: pids are reused.
 is_ours() { (tr '\0' ' ' <"/proc/$1/cmdline") 2>/dev/null | grep -qF -- "-D $DIR/$2/root "; }
@@ -100,6 +113,7 @@ switch_on() {
     number=$1
     home=$DIR/$number
     [ -z "$(leader_of "$number")" ] || return 0
+    wait_off "$number"
     make_machine "$number"
     set --
     [ ! -d "$home/configdrive" ] || set -- "--bind-ro=$home/configdrive:/media/configdrive"
@@ -135,7 +149,8 @@ wait_booted() {
     tries=0
     until is_booted "$number"; do
         tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || die "machine $number did not boot: $(tail -n 3 "$DIR/$number/console.log")"
+        { [ "$tries" -lt 2000 ] && { [ "$tries" -lt 100 ] || is_on "$number"; }; } ||
+            die "machine $number did not boot: $(tail -n 3 "$DIR/$number/console.log")"
         sleep 0.2
     done
 }
@@ -147,15 +162,22 @@ boot_machine() {
 
 # A power cut: the machine's init is killed, nothing inside gets a word.
 cut_power() {
-    leader=$(leader_of "$1")
-    [ -n "$leader" ] || return 0
-    nspawn=$(cat "$DIR/$1/nspawn.pid")
-    kill -9 "$leader" 2>/dev/null || true
+    set_freezer "$1" THAWED 2>/dev/null || :
+    wait_off "$1" kill
+}
+
+# wait_off N [kill]: waits until the nspawn of machine N has ended, which has its wire to clear away.
+wait_off() {
     tries=0
-    while [ -d "/proc/$nspawn" ] && is_ours "$nspawn" "$1"; do
+    while is_on "$1"; do
+        leader=$(leader_of "$1")
+        if [ -n "$leader" ]; then
+            [ $# -eq 1 ] || kill -9 "$leader" 2>/dev/null || :
+        elif [ "$tries" -ge 150 ]; then
+            kill -9 "$nspawn" 2>/dev/null || :
+        fi
         tries=$((tries + 1))
-        [ "$tries" -lt 50 ] || { kill -9 "$nspawn" 2>/dev/null || true; }
-        [ "$tries" -lt 100 ] || die "machine $1 cannot be stopped (pid $nspawn)"
+        [ "$tries" -lt 1200 ] || die "machine $1 cannot be stopped (pid $nspawn)"
         sleep 0.1
     done
 }
@@ -163,6 +185,10 @@ cut_power() {
 # Stops or resumes everything in a machine, as a hypervisor does: it notices nothing but the time.
 freeze_machine() {
     [ -n "$(leader_of "$1")" ] || die "machine $1 is not running"
+    set_freezer "$1" "$2" || die "there is no freezer for machine $1"
+}
+
+set_freezer() {
     freezer=/sys/fs/cgroup/freezer/coreos-machine-$BRIDGE-$1/freezer.state
     unified=/sys/fs/cgroup/unified/coreos-machine-$BRIDGE-$1/cgroup.freeze
     if [ -e "$freezer" ]; then
@@ -170,7 +196,7 @@ freeze_machine() {
     elif [ -e "$unified" ]; then
         if [ "$2" = FROZEN ]; then echo 1; else echo 0; fi >"$unified"
     else
-        die "there is no freezer for machine $1"
+        return 1
     fi
 }
 
@@ -182,15 +208,17 @@ wire_of() {
 
 remove_machine() {
     number=$1
-    [ -z "$(leader_of "$number")" ] || freeze_machine "$number" THAWED
     cut_power "$number"
     if mountpoint -q "$DIR/$number/root"; then umount "$DIR/$number/root" || umount -l "$DIR/$number/root"; fi
     for hierarchy in $CGROUPS; do
         group=/sys/fs/cgroup/$hierarchy/coreos-machine-$BRIDGE-$number
         [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || :
     done
-    rm -rf --one-file-system "${DIR:?}/$number"
+    remove_tree "${DIR:?}/$number"
 }
+
+# Whoever is still on the way out may write something once more.
+remove_tree() { rm -rf --one-file-system "$1" 2>/dev/null || { sleep 1 && rm -rf --one-file-system "$1"; }; }
 
 discovery_runs() {
     pid=$(cat "$DIR/discovery/pid" 2>/dev/null) || return 1

@@ -110,6 +110,7 @@ Environment="ETCD_LISTEN_PEER_URLS=http://$ip:2380"
 Environment="ETCD_INITIAL_CLUSTER=$members"
 Environment="ETCD_INITIAL_CLUSTER_STATE=new"
 EOF
+    printf '%s' "$ETCD_PATIENCE" >"$root/etc/systemd/system/etcd2.service.d/10-machines.conf"
     cat >"$root/etc/systemd/system/fleet.service.d/20-cluster.conf" <<EOF
 [Service]
 Environment="FLEET_PUBLIC_IP=$ip"
@@ -124,7 +125,11 @@ EOF
     printf '[Service]\nEnvironment=FLEET_ETCD_API=v3\n' >"$root/etc/systemd/system/fleet.service.d/30-etcd3.conf"
 }
 
-# What the machines' etcd says about itself.
+# True once etcd is healthy and fleet knows all machines; $healthy and $known are what they say.
+is_complete() {
+    known=$(inside 1 fleetctl list-machines 2>/dev/null) && [ "$(echo "$known" | wc -l)" -eq $((count + 1)) ] &&
+        healthy=$(health 2>/dev/null)
+}
 health() {
     if [ -z "$etcd3" ]; then inside 1 etcdctl cluster-health; else inside 1 curl -sSf "$(address_of 1):2379/health"; fi
 }
@@ -145,11 +150,10 @@ done
 
 say "waiting for the cluster"
 tries=0
-until [ "$(inside 1 fleetctl list-machines --no-legend 2>/dev/null | wc -l)" -eq "$count" ]; do
+until is_complete; do
     tries=$((tries + 1))
-    [ "$tries" -lt 600 ] || die "the cluster did not form: $(inside 1 journalctl -n 5 -o cat --no-pager -u etcd2 -u fleet)"
+    [ "$tries" -lt 1000 ] || die "the cluster did not form: $(inside 1 journalctl -n 5 -o cat --no-pager -u etcd2 -u fleet)"
     sleep 0.5
 done
-health
-inside 1 fleetctl list-machines
+printf '%s\n' "$healthy" "$known"
 say "run.sh N COMMAND runs a command on a machine; down.sh stops all"
