@@ -14,6 +14,9 @@ machines=$here/../../machines
 SIZE=${NUM_INSTANCES:-3}
 OUT=${1:-$(mktemp -d)}
 step() { printf '\n==> %s\n' "$*"; }
+# On a busy host an answer may come too late, and an election may cost any command its answer.
+insist() { until "$@"; do sleep 1; done; }
+etcdctl() { command etcdctl --timeout 20s --total-timeout 60s "$@"; }
 
 step "a discovery token for $SIZE members"
 DISCOVERY=${DISCOVERY:-$("$machines/discovery.sh")}
@@ -40,10 +43,10 @@ step "$SIZE machines"
 step "etcd"
 NET=${COREOS_MACHINES_NET:-172.17.8}
 export ETCDCTL_PEERS=http://$NET.101:2379
-until etcdctl cluster-health; do sleep 1; done
-until curl -sf "http://$NET.102:4001/health"; do sleep 1; done
+insist etcdctl cluster-health
+insist curl -sf "http://$NET.102:4001/health"
 echo
-etcdctl set /app/greeting "hello from $SIZE machines"
+insist etcdctl set /app/greeting "hello from $SIZE machines"
 
 step "fleet, through ssh"
 eval "$(ssh-agent -s)" >/dev/null
@@ -52,20 +55,20 @@ ssh-add -q "${COREOS_MACHINES_DIR:-/var/lib/coreos-machines}/ssh/id_ed25519"
 export FLEETCTL_TUNNEL=$NET.101 FLEETCTL_STRICT_HOST_KEY_CHECKING=false
 export FLEETCTL_KNOWN_HOSTS_FILE=$OUT/known_hosts
 until [ "$(fleetctl list-machines --no-legend | wc -l)" -eq "$SIZE" ]; do sleep 1; done
-fleetctl list-machines --fields=ip,metadata
-fleetctl submit "$here"/app@.service
-fleetctl start app@{1..3}.service
+insist fleetctl list-machines --fields=ip,metadata
+insist fleetctl submit "$here"/app@.service
+insist fleetctl start app@{1..3}.service
 until [ "$(fleetctl list-units --no-legend -fields=unit,sub | grep -c running)" -eq 3 ]; do sleep 1; done
-fleetctl list-units -fields=unit,active,sub
+insist fleetctl list-units -fields=unit,active,sub
 
 step "what operators do later"
 until fleetctl journal --lines 1 app@1 | grep -o "app 1: hello from.*"; do sleep 1; done
-fleetctl ssh app@2 cat /etc/motd
-machine=$(fleetctl list-machines --no-legend --full --fields=machine | tail -n 1)
-fleetctl ssh "$machine" "sudo locksmithctl set-max 2 && locksmithctl status"
-fleetctl ssh "$machine" "update_engine_client -status 2>/dev/null" | grep CURRENT_OP
-fleetctl stop app@3.service
-fleetctl destroy app@{1..3}.service app@.service
+insist fleetctl ssh app@2 cat /etc/motd
+machine=$(insist fleetctl list-machines --no-legend --full --fields=machine | tail -n 1)
+insist fleetctl ssh "$machine" "sudo locksmithctl set-max 2 && locksmithctl status"
+until fleetctl ssh "$machine" "update_engine_client -status 2>/dev/null" | grep "CURRENT_OP=.*_IDLE"; do sleep 1; done
+insist fleetctl stop app@3.service
+insist fleetctl destroy app@{1..3}.service app@.service
 until [ -z "$(fleetctl list-units --no-legend)" ]; do sleep 1; done
 
 step "core-02 has lost its disk: out of the cluster, and in again as a new member"
@@ -80,14 +83,14 @@ leave() {
 }
 leave
 on 102 "sudo systemctl stop etcd2 && sudo sh -c 'rm -rf /var/lib/etcd2/*'"
-until etcdctl cluster-health; do sleep 1; done
+insist etcdctl cluster-health
 # An answer that came too late may stand for a member that was added all the same.
 until etcdctl member add core-02 "$peer" >"$OUT/added"; do leave; done
 sed -n 's/^ETCD_/Environment=&/p' "$OUT/added" >"$OUT/etcd.env"
 drop_in=/run/systemd/system/etcd2.service.d/30-join.conf
 (echo "[Service]"; echo "Environment=ETCD_DISCOVERY="; cat "$OUT/etcd.env") | on 102 "sudo tee $drop_in" >/dev/null
 on 102 "sudo systemctl daemon-reload && sudo systemctl restart etcd2"
-until etcdctl cluster-health; do sleep 1; done
-on 102 "etcdctl get /app/greeting"
+insist etcdctl cluster-health
+insist on 102 "etcdctl --timeout 20s --total-timeout 60s get --quorum /app/greeting"
 
 step "done"

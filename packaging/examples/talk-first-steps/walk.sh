@@ -15,9 +15,10 @@ step "did the machines find each other?"
 at 1 "fleetctl list-machines"
 
 step "etcd answers whoever speaks HTTP"
+within 300 1 "curl -sSf http://127.0.0.1:4001/version | grep 'cluster.:.2.3'"
 at 1 "curl -sS -L http://127.0.0.1:4001/version; echo"
 at 1 "curl -sS -L http://127.0.0.1:4001/v2/keys/foo -XPUT -d value=bar"
-within 60 2 "curl -sSf http://127.0.0.1:4001/v2/keys/foo"
+within 300 2 "curl -sSf http://127.0.0.1:4001/v2/keys/foo"
 at 2 "curl -sS -L -i http://127.0.0.1:4001/v2/keys/foo"
 refused 1 "curl -sS -f -L http://127.0.0.1:4001/v2/keys/nothing"
 
@@ -29,7 +30,7 @@ at 1 "sudo systemctl start hello.service"
 at 1 "curl -sS -L --retry 20 --retry-connrefused localhost:8080/foo/bar"
 at 1 "systemctl is-active hello.service"
 at 1 "etcdctl get /services/hello/core-01"
-soon 60 1 "journalctl -o cat --no-pager -u hello.service | grep GET"
+soon 300 1 "journalctl -o cat --no-pager -u hello.service | grep GET"
 at 1 "sudo systemctl stop hello.service"
 at 1 "etcdctl ls --recursive /services"
 at 1 "sudo systemctl disable hello.service"
@@ -40,9 +41,7 @@ at 1 'fleetctl submit hello\@.service'
 at 1 "fleetctl list-unit-files"
 at 1 "fleetctl start hello@1"
 at 1 "fleetctl start hello@2"
-running 1 hello@1.service
-running 1 hello@2.service
-at 1 "fleetctl list-units"
+soon 400 1 "fleetctl list-units" "$(all_run 2)"
 at 1 "fleetctl list-unit-files"
 for i in 1 2; do
     at 1 "curl -sS -i -L --retry 20 --retry-connrefused $(address_of 1 hello@$i.service):8081/foo/bar"
@@ -52,5 +51,5 @@ at 1 "etcdctl get /services/hello/core-0$(machine_at "$(address_of 1 hello@1.ser
 
 step "gone again"
 at 1 "fleetctl destroy hello@1 hello@2 hello@.service"
-within 60 1 "[ -z \"\$(etcdctl ls /services/hello)\" ]"
+within 300 1 "[ -z \"\$(etcdctl ls /services/hello)\" ]"
 at 1 "fleetctl list-unit-files"
