@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import machines as support
-from tests.support.machines import Bed, within
+from tests.support.machines import PATIENCE_S, Bed, within
 
 TOP = Path(__file__).resolve().parents[2]
 EXAMPLE = TOP / "packaging" / "examples" / "bring-up"
@@ -90,8 +90,20 @@ coreos:
 # Every line has to succeed on a machine; `index` is a function.
 FORMS = (TOP / "tests" / "data" / "bringup" / "forms.txt").read_text()
 INDEX = "index() { etcdctl -o extended get /watched | sed -n 's/^Modified-Index: //p'; }\n"
-# On a busy host an answer may need more than etcdctl's second.
-PATIENT = 'etcdctl() { command etcdctl --timeout 20s --total-timeout 60s "$@"; }\n'
+# On a busy host an answer may need more than etcdctl's second, and any an election.
+PATIENT = """\
+etcdctl() { command etcdctl --timeout 20s --total-timeout 60s "$@"; }
+trouble='Leader Election|Raft Internal|cluster is unavailable|timed out|rror:? 50[03]'
+trouble="$trouble|communicate with etcd|find an active unit"
+tell() { echo "$1: $(cat /tmp/said)"; }
+"""
+FORM = """\
+for n in $(seq 30); do
+    ({line}) >/tmp/said 2>&1 && break
+    [ $n -lt 30 ] && grep -qE "$trouble" /tmp/said || {{ tell {number}; break; }}
+    sleep 2
+done
+"""
 VAGRANT = """#cloud-config
 write_files:
 - path: /etc/vagrant-was-here
@@ -217,7 +229,6 @@ def test_the_script_gets_its_cluster(brought_up: BroughtUp):
         for word in ("token", "machines", "etcd", "fleet", "later", "lost its disk")
     )
     assert "no token yet (try 2)" in token
-    assert "no token yet (try 3)" not in token
     addresses = sorted(brought_up.bed.address(number) for number in range(1, COUNT + 1))
     assert machines.startswith("MACHINE\t\tIP\t\tMETADATA\n")
     assert sorted(re.findall(r"\t([\d.]+)\trole=worker", machines)) == addresses
@@ -234,8 +245,7 @@ def test_the_script_gets_its_cluster(brought_up: BroughtUp):
 
 def test_forms_that_scripts_use(brought_up: BroughtUp):
     script = "".join(
-        f"({line}) >/tmp/said 2>&1 || {{ echo '{n}:' \"$(cat /tmp/said)\"; }}\n"
-        for n, line in enumerate(FORMS.splitlines())
+        FORM.format(line=line, number=number) for number, line in enumerate(FORMS.splitlines())
     )
     put = f"cat >/tmp/vagrantfile-user-data <<'EOF'\n{VAGRANT}EOF\n"
     assert brought_up.bed.run(1, "bash", "-c", f"{INDEX}{PATIENT}{put}{script}exit 0") == ""
@@ -250,6 +260,12 @@ def _running(bed: Bed, number: int) -> str:
     return bed.run(number, "cat", "/etc/machine-id") + bed.run(number, *words)
 
 
+def member_list(bed: Bed) -> list[str]:
+    """The members, whoever leads."""
+    text = bed.insist(1, "etcdctl", "member", "list")
+    return sorted(text.replace("true", "false").split("\n"))
+
+
 def test_again(brought_up: BroughtUp):
     bed = brought_up.bed
 
@@ -257,7 +273,7 @@ def test_again(brought_up: BroughtUp):
         return bed.up(brought_up.user_data, count=COUNT, archive=brought_up.archive)
 
     before = [_running(bed, number) for number in (1, 2, 3)]
-    members = sorted(bed.run(1, "etcdctl", "member", "list").replace("true", "false").split("\n"))
+    members = member_list(bed)
     listing = up()
     assert [_running(bed, number) for number in (1, 2, 3)] == before
 
@@ -272,6 +288,5 @@ def test_again(brought_up: BroughtUp):
     assert after[:2] == before[:2]
     assert after[2].split()[0] == before[2].split()[0]
     assert after[2] != before[2]
-    within(120, lambda: "cluster is healthy" in bed.run(1, "etcdctl", "cluster-health"))
-    again = bed.run(1, "etcdctl", "member", "list").replace("true", "false")
-    assert sorted(again.split("\n")) == members
+    within(PATIENCE_S, lambda: "cluster is healthy" in bed.run(1, "etcdctl", "cluster-health"))
+    assert member_list(bed) == members

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import machines as support
-from tests.support.machines import Machines, within
+from tests.support.machines import PATIENCE_S, Machines, within
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(2400)]
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBW1vPvw5/4N+qUA9SGayMt/+gYj6wd4LSU7dIz5f4RR"
 BINARY = bytes(range(256))
@@ -196,7 +196,9 @@ def test_a_script(machine: Machines):
     apply = APPLY.partition("-from")[0] + "-from-file=/tmp/script"
     shown(machine, "sh", "-c", f"{apply} 2>&1")
     address = shown(machine, "sh", "-c", ". /etc/environment; echo $COREOS_PRIVATE_IPV4")
-    said = within(60, lambda: shown(machine, "sh", "-c", "cat /srv/script 2>/dev/null || true"))
+    said = within(
+        PATIENCE_S, lambda: shown(machine, "sh", "-c", "cat /srv/script 2>/dev/null || true")
+    )
     path, at, where = said.split()
     assert path.startswith("/var/lib/coreos-cloudinit/scripts/")
     assert (at, where) == ("at", address)
@@ -212,7 +214,7 @@ def test_at_boot(machine: Machines, directory: Path):
     machine.cut_power(1)
     machine.power_on(1)
     state = ("systemctl", "show", "-P", "ActiveState", "at-boot.service")
-    assert within(120, lambda: shown(machine, *state) == "active")
+    assert within(PATIENCE_S, lambda: shown(machine, *state) == "active")
     assert shown(machine, "stat", "-c", "%a %U:%G", "/srv/deep/greeting") == "640 ada:sudo"
     assert shown(machine, "systemctl", "is-active", "greeter.service", "once.service").split() == [
         "active",

@@ -13,7 +13,7 @@ from coreos_py.base.errors import KEY_NOT_FOUND, StoreError
 from coreos_py.etcdclient.v3sync import Etcd3
 from tests.support import machines as support
 from tests.support.debian_etcd import ETCD
-from tests.support.machines import Machines, within
+from tests.support.machines import PATIENCE_S, Machines, within
 
 TOP = Path(__file__).resolve().parents[2]
 EXAMPLES = TOP / "packaging" / "examples"
@@ -68,7 +68,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory, api: str):
         tmp_path_factory.mktemp("machines") / "m",
         count=COUNT,
         archive=archive,
-        agent_ttl="12s",
+        agent_ttl="20s",
         etcd3=(ETCD or "") if api == "v3" else "",
     )
     yield group
@@ -77,7 +77,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory, api: str):
 
 def units(machines: Machines, asker: int) -> dict[str, tuple[str, str]]:
     """Unit -> (machine address, sub state), one row per unit and machine for global units."""
-    text = machines.run(
+    text = machines.insist(
         asker, "fleetctl", "list-units", "--no-legend", "--full", "--fields=unit,machine,sub"
     )
     rows = (line.split() for line in text.splitlines())
@@ -114,30 +114,28 @@ def announcements(machines: Machines, *, api: str) -> dict[str, str]:
     return {key.removeprefix("/services/web/"): value.strip() for key, value in found.items()}
 
 
+def announced_places(machines: Machines, *, api: str) -> dict[int, str] | None:
+    """Web server -> where it runs, once all three run and say just that."""
+    found, told = units(machines, 1), announcements(machines, api=api)
+    places = {i: found[f"web@{i}.service"][0] for i in (1, 2, 3)}
+    return places if told == {str(i): f"{place}:8080" for i, place in places.items()} else None
+
+
 @pytest.mark.timeout(2400)
 def test_services_outlive_a_machine(machines: Machines, api: str):
     put_examples(machines, 1, api=api)
     start = "cd /root && fleetctl start"
-    machines.run(1, "sh", "-c", f"{start} web@1 web@2 web@3")
-    machines.run(1, "sh", "-c", f"{start} web-announce@1 web-announce@2 web-announce@3")
-    machines.run(1, "sh", "-c", f"{start} disk-report.service")
+    machines.insist(1, "sh", "-c", f"{start} web@1 web@2 web@3")
+    machines.insist(1, "sh", "-c", f"{start} web-announce@1 web-announce@2 web-announce@3")
+    machines.insist(1, "sh", "-c", f"{start} disk-report.service")
 
-    before = units(machines, 1)
-    places = [before[f"web@{i}.service"][0] for i in (1, 2, 3)]
-    assert len(set(places)) == 3, before
-    for i, place in enumerate(places, start=1):
-        announced = within(
-            120,
-            lambda i=i: announcements(machines, api=api).get(str(i)),  # type: ignore[misc]
-        )
-        assert announced == f"{place}:8080"
-        hello = machines.run(
-            1, "curl", "-sS", "--retry", "9", "--retry-connrefused", f"{announced}/x"
-        )
-        assert hello == "Hello /x\n"
+    places = within(PATIENCE_S, lambda: announced_places(machines, api=api))
+    assert len(set(places.values())) == 3, places
+    for place in places.values():
+        assert machines.insist(1, "curl", "-sSf", f"{place}:8080/x") == "Hello /x\n"
 
-    victim = next(i for i in (1, 2, 3) if not before[f"web@{i}.service"][0].endswith(".101"))
-    lost = before[f"web@{victim}.service"][0]
+    victim = next(i for i in (1, 2, 3) if not places[i].endswith(".101"))
+    lost = places[victim]
     machines.cut_power(machines.number_at(lost))
 
     def moved() -> str | bool:
@@ -145,8 +143,8 @@ def test_services_outlive_a_machine(machines: Machines, api: str):
         # The state of a machine that is gone shows its id instead of an address for a moment.
         return place if place != lost and "." in place and sub == "running" else False
 
-    place = within(180, moved)
-    assert place not in places
+    place = within(PATIENCE_S, moved)
+    assert place not in places.values()
     announcer = machines.number_at(place)
 
     def followed() -> bool:
@@ -155,39 +153,39 @@ def test_services_outlive_a_machine(machines: Machines, api: str):
         assert announced == f"{place}:8080", f"{announced}\n{machines.run(announcer, *log)}"
         return True
 
-    within(120, followed)
-    assert machines.run(1, "curl", "-sS", f"{place}:8080/still") == "Hello /still\n"
+    within(PATIENCE_S, followed)
+    assert machines.insist(1, "curl", "-sSf", f"{place}:8080/still") == "Hello /still\n"
 
     machines.power_on(machines.number_at(lost))
     listing = ("fleetctl", "list-machines", "--no-legend")
-    within(180, lambda: machines.run(1, *listing).count("\n") == 4)
+    within(PATIENCE_S, lambda: machines.run(1, *listing).count("\n") == COUNT)
     assert units(machines, 1)[f"web@{victim}.service"][0] == place
 
-    machines.run(1, "fleetctl", "destroy", "web-announce@1", "web-announce@2", "web-announce@3")
-    machines.run(1, "fleetctl", "destroy", "web@1", "web@2", "web@3", "disk-report")
-    within(120, lambda: units(machines, 1) == {})
-    within(120, lambda: announcements(machines, api=api) == {})
+    machines.insist(1, "fleetctl", "destroy", "web-announce@1", "web-announce@2", "web-announce@3")
+    machines.insist(1, "fleetctl", "destroy", "web@1", "web@2", "web@3", "disk-report")
+    within(PATIENCE_S, lambda: units(machines, 1) == {})
+    within(PATIENCE_S, lambda: announcements(machines, api=api) == {})
 
 
 @pytest.mark.timeout(2400)
 def test_restarting_fleetd_restarts_no_unit(machines: Machines):
-    machines.run(
+    machines.insist(
         1,
         "sh",
         "-c",
         "cd /root && printf '[Service]\\nExecStart=/bin/sleep 1000\\n' >still.service"
         " && fleetctl start still",
     )
-    where = units(machines, 1)["still.service"][0]
+    where, _ = within(PATIENCE_S, lambda: units(machines, 1)["still.service"])
     number = machines.number_at(where)
     pid = machines.run(number, "systemctl", "show", "-p", "MainPID", "still.service")
     machines.run(number, "systemctl", "kill", "--kill-whom=main", "-s", "KILL", "fleet")
     within(
-        120,
+        PATIENCE_S,
         lambda: (
             "Adopted running unit(still.service)"
             in machines.run(number, "journalctl", "-u", "fleet", "-o", "cat", "--no-pager")
         ),
     )
     assert machines.run(number, "systemctl", "show", "-p", "MainPID", "still.service") == pid
-    machines.run(1, "fleetctl", "destroy", "still")
+    machines.insist(1, "fleetctl", "destroy", "still")

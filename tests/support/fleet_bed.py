@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from tests.support.machines import Machines, within
+from tests.support.machines import PATIENCE_S, Machines, within
 
 STARTS = "/var/tmp/starts"
 TEXT = f"[Service]\nExecStart=/bin/sh -c 'echo %n >>{STARTS}; exec sleep 1000000'\n"
@@ -41,10 +41,14 @@ class Bed:
     def fleetctl(self, *words: str, asker: int = 1) -> str:
         return self.machines.run(asker, "fleetctl", *words)
 
+    def order(self, *words: str) -> None:
+        """Have fleetctl do something, whatever an election may cost."""
+        self.machines.insist(1, "fleetctl", *words)
+
     def start(self, template: str, names: Iterable[str], *, text: str = TEXT) -> None:
         """Start units from a template, whose name they bear."""
         self.sh(1, f"cat >/root/{template} <<'EOF'\n{text}EOF")
-        self.fleetctl("start", *(f"/root/{name}" for name in names))
+        self.order("start", *(f"/root/{name}" for name in names))
 
     def running(self, numbers: Iterable[int] | None = None) -> dict[str, dict[int, str]]:
         """Unit -> machine -> main process, for what systemd holds active."""
@@ -104,9 +108,27 @@ class Bed:
     def created(self) -> set[int]:
         """When, by etcd's index, the keys of the machines were made; a renewed one is the same."""
         url = "http://127.0.0.1:2379/v2/keys/_coreos.com/fleet/machines?recursive=true"
-        found = json.loads(self.sh(1, f"curl -sS '{url}'"))["node"]["nodes"]
-        objects = (node for machine in found for node in machine["nodes"])
+        found = json.loads(self.sh(1, f"curl -sSf '{url}'"))["node"].get("nodes", [])
+        objects = (node for machine in found for node in machine.get("nodes", []))
         return {node["createdIndex"] for node in objects if node["key"].endswith("/object")}
+
+    def await_beats(self) -> None:
+        """Until each machine has told anew that it lives: its key has all of its time before it."""
+        url = "http://127.0.0.1:2379/v2/keys/_coreos.com/fleet/machines?recursive=true"
+
+        def beats() -> dict[str, int]:
+            found = json.loads(self.sh(1, f"curl -sSf '{url}'"))["node"]["nodes"]
+            nodes = (node for machine in found for node in machine["nodes"])
+            return {n["key"]: n["modifiedIndex"] for n in nodes if n["key"].endswith("/object")}
+
+        before = within(PATIENCE_S, beats)
+
+        def are_new() -> bool:
+            now = beats()
+            assert len(now) == len(self.numbers), now
+            return all(index != before.get(key) for key, index in now.items())
+
+        within(PATIENCE_S, are_new)
 
     def etcd_leader(self) -> int:
         """The machine whose etcd leads."""

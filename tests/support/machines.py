@@ -14,7 +14,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from coreos_py.base.errors import CoreosError
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "packaging" / "machines"
+# For what takes seconds: a deadline costs nothing until it is missed.
+PATIENCE_S = 400.0
+# What has been started for the machines by somebody who was killed would begin anew what goes away.
+_ORPHANS = """\
+for file in $(grep -lzxF "COREOS_MACHINES_DIR=$COREOS_MACHINES_DIR" /proc/[0-9]*/environ); do
+    pid=${file#/proc/} pid=${pid%/environ}
+    case $(ps -o sid= -o comm= -p "$pid" | xargs) in
+    "$$ "* | *' systemd-nspawn' | '') ;;
+    *) kill -9 "$pid" ;;
+    esac
+done 2>/dev/null
+"""
 
 
 def why_not() -> str:
@@ -39,7 +53,7 @@ class Bed:
             "COREOS_MACHINES_NET": f"198.{18 + number // 250 % 2}.{number % 250}",
         }
         self._watchdog = subprocess.Popen(
-            ["sh", "-c", f"read -r _; {SCRIPTS}/down.sh && {farewell}"],
+            ["sh", "-c", f"read -r _; {_ORPHANS}{SCRIPTS}/down.sh; s=$?; {farewell}; exit $s"],
             stdin=subprocess.PIPE,
             env=self.environment,
             start_new_session=True,
@@ -51,7 +65,7 @@ class Bed:
         self._watchdog.stdin.close()
         assert self._watchdog.wait(timeout=600) == 0
 
-    def script(self, name: str, *arguments: str, timeout_s: float = 300) -> str:
+    def script(self, name: str, *arguments: str, timeout_s: float = 900) -> str:
         done = subprocess.run(
             [str(SCRIPTS / name), *arguments],
             env=self.environment,
@@ -71,6 +85,17 @@ class Bed:
     def run(self, number: int, *command: str) -> str:
         """What `command` prints on machine `number`; it must succeed."""
         return self.script("run.sh", str(number), *command)
+
+    def insist(self, number: int, *command: str) -> str:
+        """The same, repeated until it succeeds: an election may cost any command its answer."""
+        said: list[str] = []
+
+        def succeeds() -> bool:
+            said[:] = [self.run(number, *command)]
+            return True
+
+        within(PATIENCE_S, succeeds)
+        return said[0]
 
     def address(self, number: int) -> str:
         """The address of machine `number`."""
@@ -107,21 +132,24 @@ class Machines(Bed):
         try:
             words = ["-n", str(count), "-p", str(archive), "-t", agent_ttl]
             words += ["-e", etcd3] if etcd3 else []
-            self.script("up.sh", *words, timeout_s=900)
+            self.script("up.sh", *words, timeout_s=1500)
         except BaseException:
             self.close()
             raise
 
 
 def within(seconds: float, attempt: Callable[[], Any]) -> Any:
-    """The first true result of `attempt`; its last result or failure when the time is over."""
+    """The first true result of `attempt`; its last result or failure when the time is over.
+
+    Failures to ask or to understand count as "not yet".
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:
             last: object = attempt()
             if last:
                 return last
-        except AssertionError as error:
-            last = error
+        except (AssertionError, CoreosError, OSError, LookupError, ValueError) as error:
+            last = f"{type(error).__name__}: {error}"
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {last}"
         time.sleep(0.3)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support import slot_images
-from tests.support.machines import SCRIPTS, Bed, within
+from tests.support.machines import PATIENCE_S, SCRIPTS, Bed, within
 from tests.support.slot_images import Images
 
 SHIMS = Path(__file__).resolve().parents[2] / "shims"
@@ -97,7 +97,7 @@ class SlotBed(Bed):
         self.machines: list[SlotMachine] = []
         self.resets: list[int] = []  # which machine was reset, one after the other
         try:
-            debian = Path(self.script("build.sh", timeout_s=900).strip())
+            debian = Path(self.script("build.sh", timeout_s=1500).strip())
             self.images = Images(self._made, archive=archive, debian=debian)
             (directory / "ssh").mkdir(parents=True)
             (directory / "ssh/id_ed25519.pub").touch()
@@ -188,7 +188,7 @@ class SlotMachine:
     def _boot_for_ever(self) -> None:
         try:
             while self._is_powered and self._boot() != 0 and not self.is_broken:
-                assert len(self.boots) < _BOOTS_MAX, f"boots for ever: {self.boots}"
+                assert len(self.boots) < _BOOTS_MAX, f"{self.boots}\n{self.console}"
         except Exception as err:  # noqa: BLE001 - told by whoever waits for the machine
             self.problem = f"{type(err).__name__}: {err}"
 
@@ -206,7 +206,7 @@ class SlotMachine:
     def _run_from(self, slot: str) -> int:
         """The end of nspawn, or 1 when there is nothing to run."""
         node = f"{self.disk}p{NUMBERS[slot]}"
-        within(60, lambda: _is_free(node))
+        within(PATIENCE_S, lambda: _is_free(node))
         # In mounts of its own: a namespace that has a copy of them would keep the old content.
         text = (
             f"cd {self.root} && mount {self.disk}p1 boot && mount -o ro {node} usr || exit\n"
@@ -217,6 +217,12 @@ class SlotMachine:
         return subprocess.run(words, env=self._bed.environment, check=False).returncode
 
     # -- a look at it
+
+    @property
+    def console(self) -> str:
+        """The end of what it, or nspawn, has said since it was reset."""
+        path = self.root.with_name("console.log")
+        return path.read_text(errors="replace")[-2000:] if path.exists() else ""
 
     @property
     def bits(self) -> dict[str, tuple[int, ...]]:
@@ -257,7 +263,7 @@ class SlotMachine:
             assert state in ("running", "degraded"), state
             return True
 
-        within(240, is_there)
+        within(PATIENCE_S, is_there)
 
 
 def _is_free(node: str) -> bool:
