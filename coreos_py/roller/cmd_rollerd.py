@@ -60,6 +60,12 @@ SETTINGS = (
         metavar="DIR",
     ),
     _one("payload-max", STRING, "4G", help="largest payload to take", metavar="SIZE"),
+    _one(
+        "keep-events",
+        STRING,
+        help="forget machines' events and changes of status after so long (never)",
+        metavar="TIME",
+    ),
     _one("enable-syncer", BOOL, help="look for new versions on the servers named as upstreams"),
     _one("host-coreos-packages", BOOL, help="download what the syncer finds, and serve it"),
     _one("http-log", BOOL, help="a line on stdout for every request"),

@@ -26,7 +26,7 @@ from coreos_py.roller.coreupdate.family import CoreUpdate, Parts
 from coreos_py.roller.coreupdate.keys import Keys
 from coreos_py.roller.coreupdate.table import Door
 from coreos_py.roller.coreupdate.upload import FormUploads
-from coreos_py.roller.db import packages, samples
+from coreos_py.roller.db import packages, retention, samples
 from coreos_py.roller.hosting import Hosting
 from coreos_py.roller.intake import Intakes
 from coreos_py.roller.leftovers import Leftovers
@@ -57,6 +57,8 @@ BODY_MAX = 1 << 20
 FILES_WANTED = 65_536
 UPKEEP_S = 60.0
 SWEEP_S = 3600.0
+PRUNE_S = 0.1
+MORE = 202
 _DRAIN_S = 1.0
 _WORK_S = 3.0
 _DISK_THREADS = 4
@@ -235,7 +237,7 @@ class Daemon:
                 self._threads,
                 service.call,
                 lambda request: service.begin("coreupdate", request),
-                "" if options.is_postgres else options.database,
+                options.database,
             )
         )
 
@@ -260,11 +262,16 @@ class Daemon:
     # -- now and then ------
 
     async def _upkeep(self, worker: Worker, service: Service) -> None:
-        """Samples for the charts, what reads have left to be written, payloads to remove."""
+        """Samples for the charts, what reads left to be written, what is too old."""
         request = Request("POST", b"/", {}, 1)
         sweep_at_s = 0.0
         while True:
             await worker.run(self._tidy, service.call(request), write=True)
+            while self._options.keep_events_us:
+                call = service.call(request)
+                if (await worker.run(self._prune, call, write=True)).status != MORE:
+                    break
+                await asyncio.sleep(PRUNE_S)  # machines go before
             if time.monotonic() > sweep_at_s:
                 sweep_at_s = time.monotonic() + SWEEP_S
                 await worker.run(self._sweep, service.call(request), write=False)
@@ -276,6 +283,10 @@ class Daemon:
             log.info("payloads: no package needs %s any more, it is removed", name)
             self._payloads.remove(name)
         return Response(200)
+
+    def _prune(self, tx: Tx, call: Call) -> Response:
+        is_more = retention.prune(tx, call.now_us - self._options.keep_events_us)
+        return Response(MORE if is_more else 200)
 
     def _tidy(self, tx: Tx, call: Call) -> Response:
         samples.take(tx, call.now_us)

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from coreos_py.base.errors import ConfigError
 from coreos_py.http.listen import split_host_port
 from coreos_py.locksmith.connect import open_keys
+from coreos_py.roller import interval
 from coreos_py.roller.db.driver import POSTGRES
+from coreos_py.roller.records import DAY_US
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +38,7 @@ class Options(NamedTuple):
     public_url: str
     payload_dir: str
     payload_max: int
+    keep_events_us: int  # 0 is for ever
     enable_syncer: bool
     host_payloads: bool
     http_log: bool
@@ -77,6 +80,7 @@ def read(values: Values, environment: Mapping[str, str]) -> Options:
             values["coreos-packages-path"] or os.path.join(data_dir, "packages")
         ),
         payload_max=size(values["payload-max"]),
+        keep_events_us=_keep_us(values["keep-events"]),
         enable_syncer=values["enable-syncer"],
         host_payloads=values["host-coreos-packages"],
         http_log=values["http-log"],
@@ -108,6 +112,13 @@ def size(text: str) -> int:
     if found is None or not int(found[1]):
         raise ConfigError(f"-payload-max is a size like 4G, not {text!r}")
     return int(found[1]) * _UNITS[found[2].upper()]
+
+
+def _keep_us(text: str) -> int:
+    kept_us = interval.parse_us(text) if text else 0
+    if kept_us is None or (text and kept_us < DAY_US):
+        raise ConfigError(f"-keep-events is a day or more, like '90 days', not {text!r}")
+    return kept_us
 
 
 def _url(values: Values, name: str) -> str:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.proc
 
 APP = f"/api/apps/{COREOS}"
 INSTANCES = f"{APP}/groups/{STABLE}/instances"
+KEPT = ("events", "status_history")
 
 
 @pytest.fixture
@@ -76,6 +77,7 @@ BAD = [
     (["-compat", "nebraska"], 1, "-compat is coreroller or nothing, not 'nebraska'"),
     (["-payload-max", "much"], 1, "-payload-max is a size like 4G, not 'much'"),
     (["-public-url", "updates"], 1, "-public-url is like https://updates.example.com"),
+    (["-keep-events", "12 hours"], 1, "-keep-events is a day or more, like '90 days', not '12"),
     (["-http-static-dir", "/nonexistent"], 1, "/nonexistent: no such directory"),
     (["-admin-password-file", "/nonexistent"], 1, "/nonexistent: No such file or directory"),
     (["-reset-password", "nobody"], 1, "there is no database "),
@@ -215,6 +217,27 @@ def test_kill_9_loses_nothing_that_was_acknowledged(started, tmp_path):
     assert not again.refused
     stats = server.must("GET", f"{APP}/groups/{STABLE}")["instances_stats"]
     assert (stats["total"], stats["complete"]) == (300, 300)
+
+
+def test_old_events_are_forgotten_when_that_is_wanted(started, tmp_path):
+    server = started(Rollerd(tmp_path))
+    server.open_group()
+    server.add_package("2.0.0")
+    assert not roll(server.port, range(10), version="2.0.0", connections=1).refused
+    assert server.stop() == 0
+    with contextlib.closing(sqlite3.connect(server.database)) as database, database:
+        earlier = "SET created_us = created_us - 90000000000 WHERE instance_id < printf('%032x', 5)"
+        for table in ("event", "instance_status_history"):
+            database.execute(" ".join(("UPDATE", table, earlier)))
+    server = started(Rollerd(tmp_path, "-keep-events=1 day"))
+
+    def left():
+        paths = (f"{INSTANCES}/{number:032x}/{what}" for number in (4, 5) for what in KEPT)
+        return [len(server.must("GET", path)) for path in paths]
+
+    eventually(lambda: left() == [0, 0, 4, 5], every_s=0.1, logs=[server])
+    stats = server.must("GET", f"{APP}/groups/{STABLE}")["instances_stats"]
+    assert (stats["total"], stats["complete"]) == (10, 10)
 
 
 def test_many_clients_that_send_half_a_request_or_nonsense_stop_nobody(started, tmp_path):

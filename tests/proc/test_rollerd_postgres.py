@@ -41,6 +41,11 @@ def test_a_rollout_and_a_database_that_goes_away(tmp_path):
             assert told == [(13, 1), (14, 1), (3, 1), (3, 2)]
             assert not server.database.exists()
 
+            hint = server.ask("GET", "/db/backup")
+            assert hint.status == 501
+            assert f"pg_dump --host=127.0.0.1 --port={database.port} " in hint.body.decode()
+            assert "standing" in database.dump(hint.body.decode().partition(": ")[2])
+
             database.stop()
             assert server.omaha(Machine(1).check()).status == 503
             assert server.ask("GET", "/health").status == 503

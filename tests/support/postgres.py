@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -99,6 +100,16 @@ class Server:
     def crash(self) -> None:
         """End at once; what was committed is in the log that the next start reads."""
         self._run("pg_ctl", "-m", "immediate", "-w", "stop")
+
+    def dump(self, line: str) -> str:
+        """What this command prints, given the password."""
+        assert PROGRAMS is not None
+        program, *words = shlex.split(line)
+        env = {**os.environ, "PGPASSWORD": SECRET}
+        done = subprocess.run(
+            [str(PROGRAMS / program), *words], env=env, check=True, capture_output=True, timeout=120
+        )
+        return done.stdout.decode()
 
     def _configure(self) -> None:
         lines = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shlex
 import sqlite3
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.http.message import Request, Response
 from coreos_py.omaha.coreupdate import BASE_PATH, UPSTREAM_SYNC
 from coreos_py.roller.coreupdate.ask import refusal
+from coreos_py.roller.db.driver import POSTGRES
 from coreos_py.roller.hosting import Sending
 from coreos_py.roller.payloads import File
 from coreos_py.roller.ranges import Part, Validators
@@ -44,11 +46,10 @@ _INIT = "/admin/v1/init"
 _SYNC_WAIT_S = 100.0
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
-_NO_BACKUP = b"the database is not one of ours: pg_dump makes a copy of it\n"
 
 
 class Parts(NamedTuple):
-    """What the family works with. `database` is a file, "" where there is none."""
+    """What the family works with. `database` is a file or PostgreSQL's URL."""
 
     api: Api
     door: Door
@@ -127,8 +128,9 @@ class CoreUpdate:
     async def _backup(self, pending: Pending) -> None:
         """A copy as of now, while others go on."""
         parts = self._parts
-        if not parts.database:
-            pending.complete(Response(501, _TEXT, _NO_BACKUP))
+        if parts.database.startswith(POSTGRES):
+            text = f"the database is in PostgreSQL, whose own programs copy it: {_dump(parts)}\n"
+            pending.complete(Response(501, _TEXT, text.encode()))
             return
         loop = asyncio.get_running_loop()
         fd = await loop.run_in_executor(parts.threads, copy_of, parts.database)
@@ -136,6 +138,14 @@ class CoreUpdate:
         file = File(fd, size, Validators("", 0))
         headers = [("Content-Type", "application/x-sqlite3"), ("Cache-Control", "no-store")]
         Sending(pending, file, Part(200, 0, size), threads=parts.threads).start(headers)
+
+
+def _dump(parts: Parts) -> str:
+    from coreos_py.roller.db.postgres import target
+
+    at = target(parts.database)
+    words = (f"--host={at.host}", f"--port={at.port}", f"--username={at.user}", at.name)
+    return shlex.join(("pg_dump", *words))
 
 
 def _told(report: Report) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The events, as they were reported; none is ever dropped."""
+"""The events, as they were reported; retention.py alone drops any."""
 
 from __future__ import annotations
 
