@@ -308,8 +308,9 @@ class Engine:
         return await asyncio.to_thread(spool.finish)
 
     def _progress(self, count: int) -> None:
+        """So many bytes have come, and are looked at next."""
         assert self._spool is not None
-        received = self._spool.received
+        received = min(self._spool.received + count, self._spool.size)
         if self.attempt.progress(received, new_bytes=count, now_s=time.monotonic()):
             log.info("Downloaded %d bytes", received)
             self._on_status(self.attempt.status)

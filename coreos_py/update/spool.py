@@ -59,9 +59,14 @@ class Spool:
         return self._verifier.received
 
     @property
+    def size(self) -> int:
+        """How many it will be."""
+        return self._update.size
+
+    @property
     def is_complete(self) -> bool:
         """Everything has arrived."""
-        return self.received == self._update.size
+        return self.received == self.size
 
     def prepare(self, prefs: MutableMapping[str, str]) -> None:
         """Go on with what is there of this very payload, or begin anew; PayloadError 14 if full."""

@@ -142,8 +142,8 @@ async def _one_transfer(
                 data = await reply.read()
             if not data:
                 return _was_all(reply, spool)
-            spool.append(data)
             on_bytes(len(data))
+            spool.append(data)
             meter.count(url, len(data))
     except TransportError as err:
         raise TransferError(f"{url}: {err}") from None

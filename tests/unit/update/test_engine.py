@@ -159,6 +159,9 @@ FAULTS = {
 }  # fmt: skip
 
 
+NOTHING_CAME = ("payload 404", "empty on the server", "no sha256", "cut for good")
+
+
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_faults_have_their_codes(server, machine, name):
     breaks, code, index, failures = FAULTS[name]
@@ -174,6 +177,11 @@ def test_faults_have_their_codes(server, machine, name):
     if index is not None:
         assert machine.pref(names.URL_INDEX) == index
         assert machine.pref(names.URL_FAILURES) == failures
+        # Where any byte of the payload came, and was wrong, the kind of payload is blamed as well.
+        came = Operation.DOWNLOADING in machine.statuses
+        assert came == (name not in NOTHING_CAME)
+        if came and code != ErrorCode.DOWNLOAD_TRANSFER_ERROR:
+            assert machine.pref(names.DELTA_FAILURES) == "1"
     # Nothing of the other slot was touched; only the running one was marked as good.
     assert bits(machine.disk) == {3: (1, 0, 1), 4: (0, 0, 0)}
     assert Path(machine.disk).read_bytes() == before
