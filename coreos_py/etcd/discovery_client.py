@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urljoin
 
-from coreos_py.base import durations
+from coreos_py.base import durations, gopath
 from coreos_py.base.errors import EVENT_INDEX_CLEARED, NODE_EXIST, CoreosError, StoreError
 from coreos_py.base.golog import NOTICE
 from coreos_py.etcd import discovery
@@ -61,7 +61,8 @@ def parse_token(url: str) -> Token:
     if endpoint.scheme not in ("http", "https"):
         raise Refused(f"discovery: invalid URL {url!r}: want http or https")
     service = parse_endpoint(f"{endpoint.scheme}://{url.partition('://')[2].partition('/')[0]}")
-    return Token(service, _clean(unquote(endpoint.path, errors="surrogateescape")))
+    path = gopath.clean("/" + unquote(endpoint.path, errors="surrogateescape"))
+    return Token(service, "" if path == "/" else path)
 
 
 def parse_discovery_proxy(text: str) -> Proxy | None:
@@ -307,16 +308,6 @@ def _split(url: str) -> tuple[Endpoint, str]:
         raise TransportError(str(error)) from None
     rest = url.partition("://")[2]
     return endpoint, "/" + rest.partition("/")[2]
-
-
-def _clean(path: str) -> str:
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "".join(f"/{part}" for part in parts)
 
 
 def _say(lines: list[str]) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import posixpath
 from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, unquote
 
+from coreos_py.base import gopath
 from coreos_py.base.errors import CoreosError
 from coreos_py.fleet import discovery, schema
 from coreos_py.fleet.api_batch import BatchResource
@@ -67,7 +67,7 @@ class API:
         if not self.available:
             return failure(503, UNAVAILABLE)
         path = unquote(request.path, errors="surrogateescape")
-        clean = _clean(path)
+        clean = gopath.canonical(path)
         if clean != path and request.method != "CONNECT":
             return _moved(request, clean)
         pending = Pending()
@@ -207,16 +207,6 @@ def _token(query: dict[str, list[str]], limit: int) -> schema.PageToken | Respon
 
 def _first(query: dict[str, list[str]], name: str) -> str:
     return query.get(name, [""])[0]
-
-
-def _clean(path: str) -> str:
-    """Clean a path as Go's ServeMux does: a trailing slash stays."""
-    if not path.startswith("/"):
-        path = "/" + path
-    clean = posixpath.normpath(path)
-    if clean.startswith("//"):
-        clean = clean[1:]
-    return clean + "/" if path.endswith("/") and clean != "/" else clean
 
 
 def _moved(request: Request, path: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coreos_py.base import gopath
 from coreos_py.base.errors import CoreosError
 from coreos_py.etcd.ctl.accounts import ask, bad, client_for, no_arguments
 from coreos_py.etcdclient import auth
@@ -94,21 +95,9 @@ def _permissions(call: Call) -> tuple[list[str], list[str]]:
     path = flags["path"]
     if not path:
         bad("No path specified; please use `-path`")
-    canonical = canonical_path(path)
+    canonical = gopath.canonical(path)
     if canonical != path:
         bad(f"Not canonical path; please use `-path={canonical}`")
     if flags["read"] + flags["write"] + flags["readwrite"] != 1:
         bad("Please specify exactly one of -read, -write or -readwrite")
     return [] if flags["write"] else [path], [] if flags["read"] else [path]
-
-
-def canonical_path(path: str) -> str:
-    """The path from the root, without empty, `.` and `..` parts; a slash at the end stays."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    end = "/" if path.endswith("/") and parts else ""
-    return f"/{'/'.join(parts)}{end}"
