@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coreos_py.etcd.pb_wire import U64_MASK, check_newer, int64, scan, uvarint
+from coreos_py.base.protobuf import U64_MASK, int64, scan
+from coreos_py.etcd.pb_wire import check_newer, uvarint
 
 
 class Record(NamedTuple):

@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from coreos_py.etcd.pb_wire import (
+from coreos_py.base.protobuf import (
     U64_MASK,
-    check_newer,
     int32,
     read_uvarint,
     scan,
-    uvarint,
 )
+from coreos_py.etcd.pb_wire import check_newer, uvarint
 from coreos_py.raft.types import (
     ConfChange,
     Entry,

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coreos_py.etcd.pb_wire import (
+from coreos_py.base.protobuf import (
     U64_MASK,
-    check_newer,
     int64,
     read_uvarint,
     scan,
-    uvarint,
 )
+from coreos_py.etcd.pb_wire import check_newer, uvarint
 
 
 class Request(NamedTuple):

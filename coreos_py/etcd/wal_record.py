@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from coreos_py.base.crc import crc32c
 from coreos_py.base.errors import WireError
+from coreos_py.base.protobuf import read_uvarint
 from coreos_py.etcd import pb
-from coreos_py.etcd.pb_wire import read_uvarint, uvarint
+from coreos_py.etcd.pb_wire import uvarint
 from coreos_py.raft.types import Entry, EntryType, HardState
 
 TYPE_CHECKING = False

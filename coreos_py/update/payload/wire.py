@@ -1,16 +1,17 @@
-"""The protobuf wire format, as far as a payload's manifest needs it. Pure.
+"""The fields of a payload's manifest in protobuf. Pure.
 
-Readers raise ValueError for whatever is malformed, and their work is linear in the input.
+Readers raise ValueError for whatever is malformed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from coreos_py.base.errors import WireError
+from coreos_py.base.protobuf import scan
+
 VARINT = 0
 BYTES = 2
-_FIXED = {1: 8, 5: 4}
-_U64 = (1 << 64) - 1
 
 
 def varint(value: int) -> bytes:
@@ -34,40 +35,13 @@ def octets(field: int, value: bytes) -> bytes:
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Field number and value of each field, in order; fixed-width ones are passed over."""
-    at, size = 0, len(data)
-    while at < size:
-        tag, at = _varint(data, at)
-        field, kind = tag >> 3, tag & 7
-        if field == 0:
-            raise ValueError("field number 0")
-        if kind == VARINT:
-            value, at = _varint(data, at)
-            yield field, value
-        elif kind == BYTES:
-            length, at = _varint(data, at)
-            if length > size - at:
-                raise ValueError("a field is longer than its message")
-            yield field, data[at : at + length]
-            at += length
-        elif kind in _FIXED:
-            at += _FIXED[kind]
-            if at > size:
-                raise ValueError("a field is longer than its message")
-        else:
-            raise ValueError(f"wire type {kind}")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data):
-            raise ValueError("a number is cut short")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & _U64, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number is too long")
+    """Field number and value of each field, in order; other kinds are passed over."""
+    try:
+        found = scan(data)
+    except WireError as err:
+        raise ValueError(str(err)) from None
+    for tag, value, content in found:
+        if tag & 7 == VARINT:
+            yield tag >> 3, value
+        elif tag & 7 == BYTES:
+            yield tag >> 3, content

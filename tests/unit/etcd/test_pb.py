@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreos_py.base.errors import WireError
+from coreos_py.base.protobuf import read_uvarint, scan
 from coreos_py.etcd import pb, pb_raft, wal_record
-from coreos_py.etcd.pb_wire import read_uvarint, scan, uvarint
+from coreos_py.etcd.pb_wire import uvarint
 from coreos_py.raft.types import (
     ConfChange,
     Entry,
