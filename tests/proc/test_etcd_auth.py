@@ -143,7 +143,7 @@ def test_a_watch_begins_after_its_password_was_verified(tmp_path):
 
 
 def test_every_member_asks_and_hears_of_changes(tmp_path):
-    with EtcdCluster(tmp_path, 3) as cluster:
+    with EtcdCluster(tmp_path, 3, flags=["--election-timeout=3000"]) as cluster:
         enable(cluster.members[0], bob="pw")
 
         def all_answer(status, text):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import statistics
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from tests.support.procs import EtcdCluster, EtcdProcess, command, eventually, free_ports
 
 pytestmark = pytest.mark.proc
+
+READS = 10
 
 
 def last_wal(member: EtcdProcess):
@@ -209,34 +211,41 @@ def test_a_failed_sync_ends_the_process_and_nothing_is_acknowledged_after_it(tmp
 
 
 def test_a_slow_disk_does_not_hold_up_readers(tmp_path):
-    sync_s = 0.3
-    argvs = traced(tmp_path, f"delay_enter={sync_s * 1e6:.0f}")
+    argvs = traced(tmp_path, "delay_enter=500000")
     with EtcdCluster(tmp_path, argvs=argvs) as cluster:
         member = cluster.members[0]
         member.put("/k", "v")
-        stop = threading.Event()
+        stop, written = threading.Event(), []
 
         def write() -> None:
             while not stop.is_set():
-                member.put("/w", "x")
+                written.append(member.put("/w", "x").status)
 
         writers = [threading.Thread(target=write) for _ in range(8)]
         for writer in writers:
             writer.start()
-        took = []
-        for _ in range(60):
-            start = time.monotonic()
-            assert member.value("/k") == "v"
-            took.append(time.monotonic() - start)
-            time.sleep(0.01)
-        stop.set()
-        for writer in writers:
-            writer.join()
-        assert statistics.median(took) < sync_s / 2, took
+
+        def many_reads_during_a_sync() -> bool:
+            """Readers who had to wait for the disk would be answered as rarely as writers."""
+            begin = len(written)
+            for _ in range(READS):
+                assert member.value("/k") == "v"
+            return len(written) == begin
+
+        try:
+            eventually(many_reads_during_a_sync, every_s=0, logs=[member])
+        finally:
+            stop.set()
+            for writer in writers:
+                writer.join()
         written = member.get("/w").json()["node"]["modifiedIndex"]
         member.restart()
         member.wait_ready()
         assert member.get("/w").json()["node"]["modifiedIndex"] == written
+
+
+def has_kept(member: EtcdProcess) -> bool:
+    return member.value("/k", quorum=True) == "v"
 
 
 @pytest.mark.slow
@@ -256,15 +265,16 @@ def test_a_crash_loop_during_the_first_starts(tmp_path, rng, size, attempts):
                     member.kill9()
             cluster.start()
             member = rng.choice(cluster.members)
-            assert member.put("/k", "v").status == 201
+            member.write("/k", "v")
             member.restart()
             member.wait_ready()
-            assert member.value("/k", quorum=True) == "v"
+            eventually(partial(has_kept, member), logs=cluster.members)
         finally:
             cluster.close()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_one_slow_disk_slows_down_nobody_else(tmp_path):
     """A follower that syncs for longer than the election timeout: no votes, no slow writes."""
     flags = ["--heartbeat-interval=100", "--election-timeout=2000"]
@@ -280,7 +290,7 @@ def test_one_slow_disk_slows_down_nobody_else(tmp_path):
         begin = time.monotonic()
         for number in range(300):
             assert leader.put(f"/k{number % 7}", str(number)).status in (200, 201)
-        assert time.monotonic() - begin < 60  # one sync each on the slow disk: 750 s
+        assert time.monotonic() - begin < 250  # one sync each on the slow disk: 750 s
         assert leader.put("/last", "1").headers["X-Raft-Term"] == term
         eventually(lambda: slow.value("/last") == "1")
         assert slow.raft_status()["lead"] == leader.member_id()

@@ -12,6 +12,7 @@ import urllib.parse
 
 import pytest
 
+from tests.proc.test_etcd_watch import write_many
 from tests.support.procs import PATIENCE_S, EtcdCluster, command, environment, eventually
 
 pytestmark = pytest.mark.proc
@@ -48,18 +49,6 @@ class Stream:
         self._conn.close()
 
 
-def write_many(member, count: int, *, key: str = "/other") -> None:
-    """Fast: one connection."""
-    address = urllib.parse.urlsplit(member.client_url)
-    conn = http.client.HTTPConnection(address.hostname, address.port, timeout=120)
-    try:
-        for number in range(count):
-            conn.request("PUT", f"/v2/keys{key}?value={number}")
-            conn.getresponse().read()
-    finally:
-        conn.close()
-
-
 @pytest.fixture
 def member(tmp_path, request):
     flags = getattr(request, "param", [])
@@ -89,7 +78,7 @@ def test_a_longer_history_survives_a_restart(member):
     for _ in range(2):
         found = member.get("/k", f"wait=true&waitIndex={first}").json()["node"]
         assert (found["key"], found["modifiedIndex"]) == ("/k", first)
-        assert len(list(member.snap_dir.glob("*.snap"))) >= 2
+        eventually(lambda: len(list(member.snap_dir.glob("*.snap"))) >= 2, logs=[member])
         member.restart()
         member.wait_ready()
 

@@ -30,6 +30,7 @@ from tests.support.proxy import Piece, Proxy
 pytestmark = pytest.mark.proc
 
 FAST = ("--heartbeat-interval=50", "--election-timeout=300")
+CALM = ("--election-timeout=3000",)  # where an election would take a request's only answer
 JSON = {"Content-Type": "application/json"}
 
 
@@ -42,6 +43,16 @@ def send(member: EtcdProcess, method: str, path: str, url: str = ""):
     body = json.dumps({"peerURLs": [url]}) if url else None
     headers = JSON if url else None
     return member.request(method, f"/v2/members{path}", body=body, headers=headers)
+
+
+def remove(member: EtcdProcess, name: str) -> None:
+    """Through any member, itself too; an election may take the first attempt's answer."""
+    number = ids(member)[name]
+
+    def removed() -> bool:
+        return not member.running or send(member, "DELETE", f"/{number}").status in (204, 410)
+
+    eventually(removed, logs=[member])
 
 
 @pytest.mark.parametrize("snapshot_count", [20, 10000])
@@ -68,7 +79,7 @@ def test_a_removed_member_ends_quietly_and_cannot_come_back(tmp_path):
         gone = cluster.followers()[0]
         leader = cluster.leader()
         number = ids(leader)[gone.name]
-        assert send(leader, "DELETE", f"/{number}").status == 204
+        remove(leader, gone.name)
         for _ in range(2):
             assert gone.wait() == 0
             log = gone.log_text()
@@ -87,11 +98,11 @@ def test_a_removed_member_ends_quietly_and_cannot_come_back(tmp_path):
 def test_a_removed_leader_is_replaced(tmp_path):
     with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
         leader = cluster.leader()
-        assert send(leader, "DELETE", f"/{ids(leader)[leader.name]}").status == 204
+        remove(leader, leader.name)
         assert leader.wait() == 0
         others = [member for member in cluster.members if member is not leader]
         eventually(lambda: others[0].put("/k", "v", timeout_s=5).status < 300)
-        assert sorted(ids(others[1])) == sorted(member.name for member in others)
+        eventually(lambda: sorted(ids(others[1])) == sorted(member.name for member in others))
 
 
 class CommitNoticeHeld:
@@ -148,7 +159,7 @@ def test_the_leader_of_two_stays_until_the_other_knows_of_its_removal(tmp_path):
 
 
 def test_refusals(tmp_path):
-    with EtcdCluster(tmp_path, 2, flags=FAST) as cluster:
+    with EtcdCluster(tmp_path, 2, flags=CALM) as cluster:
         first, second = cluster.members
         taken = send(first, "POST", "", second.peer_url)
         assert (taken.status, taken.json()) == (409, {"message": "etcdserver: peerURL exists"})
@@ -159,7 +170,7 @@ def test_refusals(tmp_path):
 
 
 def test_strict_reconfiguration(tmp_path):
-    with EtcdCluster(tmp_path, 2, flags=(*FAST, "--strict-reconfig-check")) as cluster:
+    with EtcdCluster(tmp_path, 2, flags=(*CALM, "--strict-reconfig-check")) as cluster:
         first = cluster.members[0]
         assert send(first, "POST", "", "http://127.0.0.1:1").status == 201
         refused = send(first, "POST", "", "http://127.0.0.1:2")
@@ -173,7 +184,8 @@ def test_a_member_moves_to_another_url(tmp_path):
     with EtcdCluster(tmp_path, 3, flags=FAST) as cluster:
         mover = cluster.followers()[0]
         url = f"http://127.0.0.1:{free_ports(1)[0]}"
-        assert send(cluster.leader(), "PUT", f"/{ids(mover)[mover.name]}", url).status == 204
+        path = f"/{ids(mover)[mover.name]}"
+        eventually(lambda: send(cluster.leader(), "PUT", path, url).status in (204, 409))
         mover.kill9()
         mover.argv = [word.replace(mover.peer_url, url) for word in mover.argv]
         mover.start()
@@ -276,9 +288,9 @@ def test_tls_with_client_certificates(tmp_path):
     with EtcdCluster(tmp_path, 3, flags=flags, scheme="https", tls=context) as cluster:
         leader, follower = cluster.leader(), cluster.followers()[0]
         follower.write("/k", "v")
-        assert leader.value("/k", quorum=True) == "v"
+        eventually(lambda: leader.value("/k", quorum=True) == "v", logs=cluster.members)
         stranger = ssl.create_default_context(cafile=certs.ca)
-        with pytest.raises(OSError, match=r"(?i)alert|certificate|reset|closed|eof"):
+        with pytest.raises(OSError, match=r"(?i)alert|certificate|reset|closed|eof|pipe"):
             http_request("GET", leader.client_url + "/version", tls=stranger)
         leader.kill9()
         eventually(lambda: follower.put("/k", "w", timeout_s=5).status == 200)

@@ -96,8 +96,9 @@ def test_a_cluster_restored_from_a_running_one(member, tmp_path, count):
         for one in members:
             one.wait_ready()
         first, last = members[0], members[-1]
-        assert first.put("/new", "n").etcd_index > index
-        assert last.value("/new", quorum=True) == "n"
+        first.write("/new", "n")
+        assert first.get("/new").etcd_index > index
+        eventually(lambda: last.value("/new", quorum=True) == "n", logs=members)
         for number in range(20):
             assert last.value(f"/dir/k{number}") == f"v{number}"
         assert last.value("/_hidden/key") == "h"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
+import urllib.parse
 from typing import Any
 
 import pytest
@@ -13,6 +15,18 @@ from tests.support.procs import PATIENCE_S, EtcdCluster, eventually
 pytestmark = pytest.mark.proc
 
 QUIET_S = 0.4
+
+
+def write_many(member, count: int, *, key: str = "/other") -> None:
+    """Fast: one connection."""
+    address = urllib.parse.urlsplit(member.client_url)
+    conn = http.client.HTTPConnection(address.hostname, address.port, timeout=120)
+    try:
+        for number in range(count):
+            conn.request("PUT", f"/v2/keys{key}?value={number}")
+            conn.getresponse().read()
+    finally:
+        conn.close()
 
 
 class Watch:
@@ -108,9 +122,9 @@ def test_deleting_a_directory_tells_watchers_below(member):
 
 
 def test_expiry_of_a_directory_tells_watchers_below(member):
-    member.request("PUT", "/v2/keys/wt?dir=true&ttl=1")
     member.put("/wt/x", "1")
     with Watch(member, "/wt/x") as watch:
+        member.request("PUT", "/v2/keys/wt?dir=true&ttl=1&prevExist=true")
         event = watch.event()
         assert (event["action"], event["node"]["key"]) == ("expire", "/wt")
         assert "dir" not in event["node"]
@@ -178,8 +192,7 @@ def test_wait_index(member):
 
 def test_history_keeps_a_thousand_events(member):
     first = member.put("/wc", "first").etcd_index
-    for number in range(1000):
-        member.put("/wcx", str(number))
+    write_many(member, 1000, key="/wcx")
     reply = member.get("/wc", f"wait=true&waitIndex={first}")
     assert (reply.status, reply.json()["errorCode"]) == (400, 401)
     oldest = reply.etcd_index - 999
