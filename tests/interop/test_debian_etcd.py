@@ -262,15 +262,17 @@ def test_our_cluster_restored_from_debians_snapshot(tmp_path: Path):
     theirs.start()
     try:
         eventually(lambda: theirs.put("/k", "v").status < 300, logs=[theirs])
-        for number in range(12):
+        for number in range(30):
             assert theirs.put(f"/k{number}", f"v{number}").status == 201
-        (newest, *_) = eventually(lambda: sorted(theirs.snap_dir.glob("*.snap")))
+        # They are written in place: only the second one tells that the first is whole.
+        eventually(lambda: len(list(theirs.snap_dir.glob("*.snap"))) > 1, logs=[theirs])
+        oldest = min(theirs.snap_dir.glob("*.snap"))
     finally:
         theirs.close()
     words = ["--name=ours", f"--data-dir={ours.data_dir}"]
     words += [f"--initial-cluster=ours={ours.peer_url}"]
     words += [f"--initial-advertise-peer-urls={ours.peer_url}"]
-    done = ours_command("etcdctl", "snapshot", "restore", str(newest), *words)
+    done = ours_command("etcdctl", "snapshot", "restore", str(oldest), *words)
     assert (done.returncode, done.stderr) == (0, "")
     ours.start()
     try:
@@ -313,8 +315,12 @@ def test_debians_members_meet_through_our_discovery_service(tmp_path: Path):
             lambda: etcdctl(urls[0], "cluster-health").stdout.endswith("cluster is healthy\n"),
             logs=started,
         )
-        listed = etcdctl(urls[1], "member", "list").stdout
-        assert sorted(re.findall(r"name=(\S+)", listed)) == ["m0", "m1"]
+
+        def names() -> list[str]:
+            listed = etcdctl(urls[1], "member", "list").stdout
+            return sorted(re.findall(r"name=(\S+)", listed))
+
+        eventually(lambda: names() == ["m0", "m1"], logs=started)
     finally:
         for process in started:
             process.close()

@@ -268,13 +268,13 @@ def test_a_compacted_history_is_error_401(debian):
 
 def test_leases_are_few(debian):
     async def body(etcd):
-        await asyncio.gather(*(etcd.set(f"/few/{n}", "x", ttl_s=300) for n in range(50)))
+        await asyncio.gather(*(etcd.set(f"/few/{n}", "x", ttl_s=3000) for n in range(50)))
         kvs = call(debian, "/kv/range", {"key": b64("/few/"), "range_end": b64("/few0")})["kvs"]
         assert len(kvs) == 50
         assert len({kv["lease"] for kv in kvs}) == 1
         # A lease that somebody revoked is not insisted on.
         call(debian, "/lease/revoke", {"ID": kvs[0]["lease"]})
-        await etcd.set("/few/again", "x", ttl_s=300)
+        await etcd.set("/few/again", "x", ttl_s=3000)
         assert (await etcd.get("/few", recursive=True)).node.nodes[0].key == "/few/again"
 
     run(lambda: AsyncEtcd3([debian.client_url], timeout_s=10), body)

@@ -19,6 +19,7 @@ from coreos_py.cloudinit.sources.source import SourceError
 from coreos_py.systemd import dbus_jobs
 from coreos_py.systemd.dbus_connection import DBusError
 from tests.support.fake_systemd import FakeSystemd, Refused
+from tests.support.procs import eventually
 from tests.support.system_bus import SystemBus
 
 pytestmark = pytest.mark.proc
@@ -200,11 +201,7 @@ def test_units_without_systemd(embedded, tmp_path):
     embedded.reload()
     assert embedded.run("sleeper.service", "start") == "done"
     said = tmp_path / "said"
-    for _ in range(600):
-        if said.exists() and said.read_text():
-            break
-        subprocess.run(["sleep", "0.1"], check=True)
-    assert said.read_text() == "hello\n"
+    eventually(lambda: said.read_text() == "hello\n")
     said.unlink()
     assert embedded.run("sleeper.service", "start") == "done"
     assert embedded.run("sleeper.service", "stop") == "done"
@@ -228,11 +225,7 @@ def test_scripts_without_systemd(embedded, tmp_path):
     script.write_text(f"echo ran > {tmp_path}/said; exec sleep 0\n")
     argv = ["/bin/bash", str(script)]
     assert embedded.run_script("coreos-cloudinit-1.service", "d", argv) in ("done", "failed")
-    for _ in range(600):
-        if (tmp_path / "said").exists():
-            break
-        subprocess.run(["sleep", "0.1"], check=True)
-    assert (tmp_path / "said").read_text() == "ran\n"
+    eventually(lambda: (tmp_path / "said").read_text() == "ran\n")
 
 
 def test_units_that_are_not_there(embedded, tmp_path):

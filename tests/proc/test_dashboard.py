@@ -382,7 +382,7 @@ def test_with_the_keyboard_alone(browser, server):
     go(browser, f"#/apps/{COREOS}")
     browser.run("document.querySelector('.skip').focus()")
     browser.press(ENTER)
-    assert browser.run("return document.activeElement.id") == "main"
+    browser.until("document.activeElement.id === 'main'")
     browser.tab_to("New channel")
     outline = "return getComputedStyle(document.activeElement).outlineStyle"
     assert browser.run(outline) != "none"

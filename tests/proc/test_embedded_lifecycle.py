@@ -205,14 +205,14 @@ STUBBORN = "trap '' TERM; echo armed; while :; do sleep 0.1; done"
 def test_a_process_that_ignores_sigterm(tmp_path):
     async def steps(bench):
         await bench.run(
-            "a.service", f'[Service]\nExecStart=/bin/sh -c "{STUBBORN}"\nTimeoutStopSec=1s\n'
+            "a.service", f'[Service]\nExecStart=/bin/sh -c "{STUBBORN}"\nTimeoutStopSec=2s\n'
         )
         await bench.until_printed("a.service", "armed")
         started = time.monotonic()
         await bench.manager.stop("a.service")
         assert await bench.sub("a.service") == "stop-sigterm"
         await bench.reach("a.service", "failed")
-        assert time.monotonic() - started > 0.95
+        assert time.monotonic() - started > 1.9
         assert bench.tree("a.service") == []
 
     scenario(tmp_path, steps)

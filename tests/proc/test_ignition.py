@@ -37,7 +37,7 @@ def ignition(tmp_path):
                 f"--stage={stage}",
                 f"--config-cache={tmp_path}/cache.json",
                 "--clear-cache",
-                "--fetch-timeout=3s",
+                "--fetch-timeout=60s",
                 *flags,
             ],
             env=environment({**PATH, "IGNITION_CONFIG_FILE": f"{tmp_path}/config.ign"}),
@@ -224,7 +224,7 @@ def test_nothing_is_done_when_anything_is_wrong(ignition, target, file, text, co
     (target / "etc" / "link").symlink_to("nowhere")
     good = {"path": "/good", "contents": {"source": "data:,x"}}
     document = {"ignition": {"version": "3.3.0"}, "storage": {"files": [good, file]}}
-    done = ignition(document, "files", f"--root={target}")
+    done = ignition(document, "files", f"--root={target}", "--fetch-timeout=3s")
     assert done.returncode == code
     assert text in done.stderr
     assert "Traceback" not in done.stderr

@@ -234,7 +234,7 @@ def test_pretended_machines_follow_a_rollout(admin):
         assert [counts[kind, "1"] for kind in ("13", "14", "3")] == [12, 12, 12]
         versions = admin.must("instance", "list-app-versions", *group)
         assert versions.splitlines()[1].split() == ["crowd", "g", "1.0.0", "12"]
-        assert crowd.log_text().count("updated from 0.0.0 to 1.0.0") == 12
+        eventually(lambda: crowd.log_text().count("updated from 0.0.0 to 1.0.0") == 12)
         crowd.signal(signal.SIGINT)
         assert crowd.wait() == 130
     finally:
