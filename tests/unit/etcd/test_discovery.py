@@ -269,7 +269,7 @@ class Service:
         )
         found = asyncio.get_running_loop().create_future()
         watcher.on_event(lambda event: found.done() or found.set_result(event))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await found
 
 
@@ -284,7 +284,7 @@ def converse(service, own="a", value="na=http://ha:1", *, path="/t", events=()):
             for _ in range(30):
                 await asyncio.sleep(0)
             event()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await task
 
     return asyncio.run(main())

@@ -87,7 +87,7 @@ class Tunnels:
 
 def run(scenario):
     async def main():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await scenario()
 
     asyncio.run(main(), debug=True)
