@@ -58,6 +58,7 @@ FILES_WANTED = 65_536
 UPKEEP_S = 60.0
 SWEEP_S = 3600.0
 PRUNE_S = 0.1
+PRUNES_MAX = 300  # in a minute
 MORE = 202
 _DRAIN_S = 1.0
 _WORK_S = 3.0
@@ -267,7 +268,7 @@ class Daemon:
         sweep_at_s = 0.0
         while True:
             await worker.run(self._tidy, service.call(request), write=True)
-            while self._options.keep_events_us:
+            for _ in range(PRUNES_MAX if self._options.keep_events_us else 0):
                 call = service.call(request)
                 if (await worker.run(self._prune, call, write=True)).status != MORE:
                     break

@@ -82,5 +82,7 @@ def _apply(database: Database, step: Migration, now_us: int) -> bool:
                 tx.execute(statement.replace("{serial}", serial))
             note(tx, step.number, step.name, now_us)
     except DatabaseError as err:
-        raise DatabaseError(f"migration {step.number} ({step.name}) failed: {err}") from err
+        text = f"migration {step.number} ({step.name}) failed: {err}"
+        hint = "" if step.number > 1 else "rollerd needs a database of its own"
+        raise DatabaseError(text, hint=hint) from err
     return True

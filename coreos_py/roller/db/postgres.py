@@ -1,7 +1,8 @@
 """rollerd's database in PostgreSQL, for those who outgrow one file.
 
 `postgres://user:password@host:port/name?sslmode=…`, with libpq's modes and meaning: prefer (the
-default), disable, require, verify-ca, verify-full, and sslrootcert; a host that starts with a slash
+default), disable, require, verify-ca, verify-full, and sslrootcert; connect_timeout is in seconds,
+0 waits without an end; a host that starts with a slash
 (or `?host=/run/postgresql`) is a directory with the server's socket. PGPASSWORD serves where the
 URL has no password.
 """
@@ -59,6 +60,7 @@ class Target(NamedTuple):
     name: str
     sslmode: str
     sslrootcert: str
+    timeout_s: int = CONNECT_TIMEOUT_S
 
     def __str__(self) -> str:
         return f"{self.name} at {self.host}:{self.port}"
@@ -70,6 +72,7 @@ def target(url: str) -> Target:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
         port = int(options.pop("port", 0) or parts.port or PORT)
+        timeout_s = int(options.pop("connect_timeout", CONNECT_TIMEOUT_S))
     except ValueError as err:
         raise DatabaseError(f"the database's URL is wrong: {err}") from None
     user = unquote(parts.username or options.pop("user", "") or os.environ.get("USER", "postgres"))
@@ -81,6 +84,7 @@ def target(url: str) -> Target:
         unquote(parts.path.removeprefix("/")) or user,
         options.pop("sslmode", "prefer"),
         options.pop("sslrootcert", ""),
+        max(timeout_s, 0),
     )
     if options:
         raise DatabaseError(f"the database's URL has an unknown option {next(iter(options))!r}")
@@ -369,13 +373,13 @@ def _connected(found: Target) -> socket.socket:
     if found.host.startswith("/"):
         plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            plain.settimeout(CONNECT_TIMEOUT_S)
+            plain.settimeout(found.timeout_s or None)
             plain.connect(f"{found.host}/.s.PGSQL.{found.port}")
         except OSError:
             plain.close()
             raise
         return plain
-    plain = socket.create_connection((found.host, found.port), CONNECT_TIMEOUT_S)
+    plain = socket.create_connection((found.host, found.port), found.timeout_s or None)
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return plain if found.sslmode == "disable" else _guarded(plain, found)

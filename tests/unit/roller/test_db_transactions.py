@@ -194,6 +194,18 @@ def test_a_first_start_waits_for_another_ones_write(tmp_path):
     other.close()
 
 
+def test_a_database_of_another_program(empty):
+    """CoreRoller's has tables of the same names; it is left as it is."""
+    with empty.transaction() as tx:
+        tx.execute("CREATE TABLE groups (id TEXT PRIMARY KEY)")
+    with pytest.raises(DatabaseError, match=r"migration 1 \(initial\) failed: ") as caught:
+        migrate(empty, 1)
+    assert caught.value.hint == "rollerd needs a database of its own"
+    with empty.transaction() as tx:
+        assert tx.all("SELECT * FROM groups") == []
+        assert _applied(tx) == []
+
+
 def test_half_a_migration_is_none(empty):
     migrate(empty, 1)
     with pytest.raises(DatabaseError, match="migration 1000 \\(broken\\) failed: "):

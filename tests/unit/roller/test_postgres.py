@@ -20,6 +20,10 @@ TARGETS = {
     "postgresql://u@h": Target("h", 5432, "u", "", "u", "prefer", ""),
     "postgres://u@[::1]/n?sslmode=disable": Target("::1", 5432, "u", "", "n", "disable", ""),
     "postgres://u@%2Frun/n": Target("/run", 5432, "u", "", "n", "prefer", ""),
+    "postgres://p@h:1/coreroller?sslmode=disable&connect_timeout=10": Target(  # CoreRoller's own
+        *("h", 1, "p", "", "coreroller", "disable", "", 10)
+    ),
+    "postgres://u@h/n?connect_timeout=-1": Target("h", 5432, "u", "", "n", "prefer", "", 0),
     "postgres://u@/n?host=/run&port=7": Target("/run", 7, "u", "", "n", "prefer", ""),
 }
 
@@ -43,6 +47,7 @@ def test_the_password_may_come_from_the_environment(monkeypatch):
         "postgres://u:hidden@h:99999/n",
         "postgres://u:hidden@h/n?port=x",
         "postgres://u:hidden@h/n?sslmode=maybe",
+        "postgres://u:hidden@h/n?connect_timeout=soon",
         "postgres://u:hidden@h/n?color=red",
         "postgres://u:hidden@[h/n",
         "postgres://u:hidden@h/n?junk",
