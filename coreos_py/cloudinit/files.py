@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _OCTAL = re.compile(r"[-+]?[0-7]+")
 _MODE_MAX = 1 << 31
+# Where Go keeps these bits in a mode; an octal number gets there when it is huge or negative.
+_GO_BITS = ((1 << 23, stat.S_ISUID), (1 << 22, stat.S_ISGID), (1 << 20, stat.S_ISVTX))
 
 
 class FileError(Exception):
@@ -40,14 +42,14 @@ def target(path: str, *, root: str = "/") -> str:
 
 
 def mode(permissions: str) -> int:
-    """The permission bits of an octal number; others are dropped, as by Go's os.FileMode."""
+    """The bits of an octal number that Go's os.FileMode knows: the set-uid one is not 4000."""
     if not permissions:
         return 0o644
     value = int(permissions, 8) if _OCTAL.fullmatch(permissions) else _MODE_MAX
     if not -_MODE_MAX <= value < _MODE_MAX:
         text = gotext.quote(permissions)
         raise FileError(f"Unable to parse file permissions {text} as integer")
-    return value & 0o777
+    return value & 0o777 | sum(bit for go_bit, bit in _GO_BITS if value & go_bit)
 
 
 def write(file: File, log: Log, *, root: str = "/") -> str:
@@ -145,13 +147,26 @@ def make_directory(path: str) -> None:
     try:
         found = os.stat(path)
     except OSError:
-        try:
-            os.makedirs(path, 0o755, exist_ok=True)
-        except OSError as error:
-            raise FileError(f"mkdir {error.filename}: {go_reason(error)}") from None
+        _make_all(path)
         return
     if not stat.S_ISDIR(found.st_mode):
         raise FileError(f"{path} is not a directory")
+
+
+def _make_all(path: str) -> None:
+    """Go's MkdirAll: what is in the way is named, be it a file or a link to nowhere."""
+    missing = []
+    while not os.path.isdir(path):
+        if os.path.exists(path):
+            raise FileError(f"mkdir {path}: not a directory")
+        missing.append(path)
+        path = os.path.dirname(path)
+    for path in reversed(missing):
+        try:
+            os.mkdir(path, 0o755)
+        except OSError as error:
+            if not os.path.isdir(path):
+                raise FileError(f"mkdir {path}: {go_reason(error)}") from None
 
 
 def mask(path: str) -> None:
@@ -159,34 +174,47 @@ def mask(path: str) -> None:
     _check(path)
     if os.path.islink(path) and os.readlink(path) == os.devnull:
         return
-    what = "remove"
     try:
-        if os.path.exists(path):
-            os.remove(path)
-        else:
-            make_directory(os.path.dirname(path))
-        what = f"symlink {os.devnull}"
+        os.stat(path)
+    except FileNotFoundError:
+        _make_all(os.path.dirname(path))
+    except OSError:
+        _remove(path)
+    else:
+        _remove(path)
+    try:
         os.symlink(os.devnull, path)
     except OSError as error:
-        raise FileError(f"{what} {path}: {go_reason(error)}") from None
+        raise FileError(f"symlink {os.devnull} {path}: {go_reason(error)}") from None
+
+
+def _remove(path: str) -> None:
+    """Go's Remove: a file or an empty directory; of two reasons, the one that tells more."""
+    try:
+        os.unlink(path)
+    except OSError as error:
+        try:
+            os.rmdir(path)
+        except NotADirectoryError:
+            raise FileError(f"remove {path}: {go_reason(error)}") from None
+        except OSError as other:
+            raise FileError(f"remove {path}: {go_reason(other)}") from None
 
 
 def unmask(path: str, log: Log) -> None:
     """Remove what is empty or leads to a device; FileError."""
     _check(path)
-    what = "stat"
     try:
         found = os.stat(path)
-        is_empty = stat.S_ISREG(found.st_mode) and found.st_size == 0
-        if not is_empty and not stat.S_ISCHR(found.st_mode):
-            log(f"{path} is not null or empty, refusing to unmask")
-            return
-        what = "remove"
-        os.remove(path)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise FileError(f"{what} {path}: {go_reason(error)}") from None
+        raise FileError(f"stat {path}: {go_reason(error)}") from None
+    is_empty = stat.S_ISREG(found.st_mode) and found.st_size == 0
+    if is_empty or stat.S_ISCHR(found.st_mode):
+        _remove(path)
+    else:
+        log(f"{path} is not null or empty, refusing to unmask")
 
 
 def _check(path: str) -> None:
@@ -202,4 +230,5 @@ def read(path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FileError(f"open {path}: {go_reason(error)}") from None
+        what = "read" if isinstance(error, IsADirectoryError) else "open"
+        raise FileError(f"{what} {path}: {go_reason(error)}") from None

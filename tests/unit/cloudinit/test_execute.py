@@ -337,7 +337,10 @@ def test_targets_stay_below_the_root(path, where):
 
 @pytest.mark.parametrize(
     ("permissions", "bits"),
-    [("", 0o644), ("0600", 0o600), ("755", 0o755), ("4755", 0o755), ("1777", 0o777), ("+7", 7)],
+    [
+        *(("", 0o644), ("0600", 0o600), ("755", 0o755), ("4755", 0o755), ("1777", 0o777)),
+        *(("+7", 7), ("-1", 0o7777), ("-644", 0o7134), ("40000755", 0o4755), ("-0", 0)),
+    ],
 )
 def test_modes(permissions, bits):
     assert files.mode(permissions) == bits
@@ -353,7 +356,8 @@ def test_modes_that_are_none(permissions):
     ("path", "reason"),
     [
         ("/file/x", "/file is not a directory"),
-        ("/file/x/y", "mkdir {root}/file/x: not a directory"),
+        ("/file/x/y", "mkdir {root}/file: not a directory"),
+        ("/link/x/y", "mkdir {root}/link: file exists"),
         ("/dir", "rename {root}/cloudinit-temp"),
         ("", "rename "),
         ("/nul\0x", "open {root}/nul\0x: invalid argument"),
@@ -362,10 +366,11 @@ def test_modes_that_are_none(permissions):
 def test_files_that_cannot_be(root, path, reason):
     (root / "file").write_text("")
     (root / "dir").mkdir()
+    (root / "link").symlink_to("nowhere")
     with pytest.raises(FileError) as caught:
         files.write(File(path, b"x"), [].append, root=str(root))
     assert reason.format(root=root) in str(caught.value).replace(f"{root}/file is", "/file is")
-    assert sorted(item.name for item in root.iterdir()) == ["dir", "file"]
+    assert sorted(item.name for item in root.iterdir()) == ["dir", "file", "link"]
 
 
 def test_a_link_is_replaced_and_not_followed(root):
@@ -419,6 +424,24 @@ def test_masks(root):
     path.write_text("")
     files.unmask(str(path), log.append)
     assert not path.exists()
+
+
+def test_what_a_mask_takes_the_place_of(root):
+    for name in ("empty", "full"):
+        (root / name).mkdir()
+    (root / "full/x").write_text("")
+    (root / "loop").symlink_to("loop")
+    for name in ("empty", "loop"):
+        files.mask(f"{root}/{name}")
+        assert str((root / name).readlink()) == "/dev/null"
+    with pytest.raises(FileError, match=f"^remove {root}/full: directory not empty$"):
+        files.mask(f"{root}/full")
+    (root / "toloop").symlink_to("self/x")
+    (root / "self").symlink_to("self")
+    with pytest.raises(FileError, match=f"^stat {root}/toloop: too many levels of symbolic links$"):
+        files.unmask(f"{root}/toloop", [].append)
+    with pytest.raises(FileError, match=f"^read {root}/full: is a directory$"):
+        files.read(f"{root}/full")
 
 
 def test_a_link_to_nowhere_is_not_masked(root):

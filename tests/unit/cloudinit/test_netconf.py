@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from coreos_py.cloudinit import ip
 from coreos_py.cloudinit.netconf import debian, packet, vmware
 from coreos_py.cloudinit.netconf.interfaces import NetconfError
 from coreos_py.cloudinit.sources import gojson
@@ -50,6 +51,17 @@ def test_everything_recorded():
         if found != {key: case[key] for key in ("error", "interfaces") if key in case}:
             wrong.append((case, found))
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("1.2.3.4/08", 8), ("1.2.3.4/000", 0), ("::1/0064", 64), ("1.2.3.4/33", None), ("1::/", None)],
+)
+def test_lengths_of_masks(text, length):
+    found = ip.parse_cidr(text)
+    assert (str(found[1]).rpartition("/")[2] if found else None) == (
+        None if length is None else str(length)
+    )
 
 
 def test_packet_without_an_interface():
