@@ -16,8 +16,8 @@ from coreos_py.base.unitfile import UnitFile, UnitNameError, name_info, validate
 from coreos_py.fleet import requirements, scheduler, schema
 from coreos_py.fleet.api_reply import empty, failure, ok
 from coreos_py.fleet.job import INACTIVE, LAUNCHED, LOADED, current_state, parse_state
+from coreos_py.fleet.keyspace import BadRecord
 from coreos_py.fleet.recorder import unheard
-from coreos_py.fleet.registry import BadRecord
 from coreos_py.fleet.requirements import RequirementsError
 from coreos_py.fleet.schema import BadRequest, PageToken, UnitBody
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from coreos_py.fleet.job import Machine, Unit
     from coreos_py.fleet.metrics import Metrics
     from coreos_py.fleet.recorder import Note
-    from coreos_py.fleet.registry import HeldLease, Registry
+    from coreos_py.fleet.registry import Registry
+    from coreos_py.fleet.registry_machines import HeldLease
     from coreos_py.fleet.wakeup import Wakeup
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""fleet's state in etcd: every key of the registry, read into records and written from them.
+"""fleet's state in etcd: units and their states, read into records and written from them.
 
 Paths, values and conditions are those of fleet 1.0.0, so both may share a cluster. Where 1.0.0
 reads every unit's text on every pass, texts are kept here by hash: what a hash names never changes.
@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from coreos_py.base import unitfile
 from coreos_py.base.errors import (
-    DIR_NOT_EMPTY,
     KEY_NOT_FOUND,
     NODE_EXIST,
     TEST_FAILED,
-    CoreosError,
     StoreError,
 )
 from coreos_py.base.unitfile import UnitFileError, UnitNameError, validate_name
 from coreos_py.etcdclient.model import Result
 from coreos_py.fleet import model, requirements
-from coreos_py.fleet.job import INACTIVE, Machine, Unit, UnitState, parse_state
+from coreos_py.fleet.job import INACTIVE, Unit, UnitState, parse_state
+from coreos_py.fleet.keyspace import DEFAULT_PREFIX, BadRecord, base_name, children, whole_ttl
 from coreos_py.fleet.mirror import Job, JobMirror, job_of
-from coreos_py.fleet.model import Lease, MachineObject
+from coreos_py.fleet.registry_machines import MachineRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PREFIX = "/_coreos.com/fleet/"
-LEASE_NAME = "engine-leader"
-CORDON_NAME = "x-cordon"
 
 # More unknown texts than this are fetched with one recursive read.
 _SINGLE_READS = 8
@@ -52,24 +48,8 @@ _CATCH_UP_S = 0.01
 _READ_AGAIN_S = 5.0
 
 
-class BadRecord(CoreosError):
-    """Keys of a unit, a machine or the engines are there but cannot be understood."""
-
-
-class HeldLease(NamedTuple):
-    """A lease as found in or written to etcd."""
-
-    lease: Lease
-    modified_index: int
-    ttl_s: float
-
-
-class Registry:
-    """Reads and writes below one key prefix.
-
-    `on_contact(True)` is called for every answer of a quorum, `on_contact(False)` for every request
-    for one that got none.
-    """
+class Registry(MachineRegistry):
+    """All that fleet keeps in etcd; Keyspace says what the arguments are."""
 
     def __init__(
         self,
@@ -78,9 +58,7 @@ class Registry:
         *,
         on_contact: Callable[[bool], None] | None = None,
     ) -> None:
-        self.etcd = etcd
-        self.prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
-        self._on_contact = on_contact
+        super().__init__(etcd, prefix, on_contact=on_contact)
         self._files: dict[str, UnitFile] = {}
         self._built: dict[str, tuple[Job, str, Unit]] = {}
         self._states: dict[tuple[str, str], tuple[str, UnitState]] = {}
@@ -90,10 +68,6 @@ class Registry:
         self.unreadable: Mapping[str, str] = {}
         self._read_s = 0.0
         self._written = 0  # the index of this process's last write to a job
-
-    def key(self, *parts: str) -> str:
-        """Return the path of a key."""
-        return "/".join((self.prefix, *parts))
 
     # -- units
 
@@ -239,7 +213,7 @@ class Registry:
     async def heartbeat(self, name: str, machine_id: str, *, ttl_s: float) -> None:
         """Say that the machine has launched the unit."""
         key = self.key("job", name, "job-state")
-        await self._ask(self.etcd.set(key, machine_id, ttl_s=_ttl(ttl_s)))
+        await self._ask(self.etcd.set(key, machine_id, ttl_s=whole_ttl(ttl_s)))
 
     async def clear_heartbeat(self, name: str, machine_id: str) -> None:
         """Take that back, unless another machine has said so since."""
@@ -276,8 +250,8 @@ class Registry:
         missing = sorted(set(hashes) - self._files.keys())
         if len(missing) > _SINGLE_READS:
             found = await self._tree("unit", quorum=True)
-            for node in _children(found):
-                self._keep_file(_base(node), node.value)
+            for node in children(found):
+                self._keep_file(base_name(node), node.value)
             return
         reads = [self._get("unit", unit_hash, quorum=True) for unit_hash in missing]
         for unit_hash, result in zip(missing, await asyncio.gather(*reads), strict=True):
@@ -306,10 +280,10 @@ class Registry:
         found = await self._tree("states")
         known, self._states = self._states, {}
         states: dict[tuple[str, str], UnitState] = {}
-        for directory in _children(found):
-            name = _base(directory)
+        for directory in children(found):
+            name = base_name(directory)
             for node in directory.nodes:
-                key = (name, _base(node))
+                key = (name, base_name(node))
                 text, state = known.get(key, ("", None))
                 if text != node.value or state is None:
                     state = self._state(name, node)
@@ -321,7 +295,7 @@ class Registry:
     async def states_of(self, name: str) -> dict[str, UnitState]:
         """Return one unit's published states by machine ID."""
         found = await self._tree("states", name)
-        states = {_base(node): self._state(name, node) for node in _children(found)}
+        states = {base_name(node): self._state(name, node) for node in children(found)}
         return {machine: state for machine, state in sorted(states.items()) if state is not None}
 
     def _state(self, name: str, node: Node) -> UnitState | None:
@@ -330,7 +304,7 @@ class Registry:
         except ValueError as err:
             if self._told.get(node.key) != node.value:
                 text = "Error unmarshalling UnitState(%s) from Machine(%s): %s"
-                log.error(text, name, _base(node), err)
+                log.error(text, name, base_name(node), err)
             self._told[node.key] = node.value
             return None
 
@@ -338,7 +312,7 @@ class Registry:
         """Publish one state, for readers of the legacy key as well."""
         text = model.encode_state(state)
         keys = (self.key("state", state.name), self.key("states", state.name, state.machine_id))
-        writes = [self._ask(self.etcd.set(key, text, ttl_s=_ttl(ttl_s))) for key in keys]
+        writes = [self._ask(self.etcd.set(key, text, ttl_s=whole_ttl(ttl_s))) for key in keys]
         await asyncio.gather(*writes)
 
     async def remove_state(self, state: UnitState) -> None:
@@ -353,248 +327,11 @@ class Registry:
         await self._gone(self.etcd.delete(self.key("states", name, machine_id)))
         await self._remove_empty("states", name)
 
-    # -- machines
-
-    async def machines(self) -> list[Machine]:
-        """Return the living machines by ID; one object that does not parse fails the list."""
-        found = await self._tree("machines", sort=True)
-        machines = [_machine(node) for node in _children(found)]
-        return [machine for machine in machines if machine.id]
-
-    async def machine(self, machine_id: str) -> Machine | None:
-        """Return one living machine."""
-        found = await self._tree("machines", machine_id)
-        machine = None if found is None else _machine(found)
-        return machine if machine is not None and machine.id else None
-
-    async def create_machine(
-        self, machine: MachineObject, *, ttl_s: float, disable_engine: bool = False
-    ) -> int:
-        """Register a machine whose key must not exist; return the key's index."""
-        text = model.encode_machine(machine, disable_engine=disable_engine)
-        key = self.key("machines", machine.id, "object")
-        return (await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s)))).node.modified_index
-
-    async def own_registration(
-        self, machine: MachineObject, *, disable_engine: bool = False
-    ) -> int:
-        """Return the index of the machine's key if it says just what this machine says, else 0."""
-        found = await self._get("machines", machine.id, "object", quorum=True)
-        text = model.encode_machine(machine, disable_engine=disable_engine)
-        return found.node.modified_index if found and found.node.value == text else 0
-
-    async def take_over_machine(
-        self, machine: MachineObject, *, index: int, ttl_s: float, disable_engine: bool = False
-    ) -> int:
-        """Go on with the registration that this machine wrote last, at `index`."""
-        text = model.encode_machine(machine, disable_engine=disable_engine)
-        key = self.key("machines", machine.id, "object")
-        result = await self._ask(self.etcd.cas(key, text, prev_index=index, ttl_s=_ttl(ttl_s)))
-        return result.node.modified_index
-
-    async def set_machine(
-        self, machine: MachineObject, *, ttl_s: float, disable_engine: bool = False
-    ) -> tuple[int, int]:
-        """Refresh the registration, or register anew when it has expired.
-
-        Return the key's index, and the one it had before: 0 when there was no key.
-        """
-        text = model.encode_machine(machine, disable_engine=disable_engine)
-        key = self.key("machines", machine.id, "object")
-        try:
-            result = await self._ask(self.etcd.update(key, text, ttl_s=_ttl(ttl_s)))
-        except StoreError as err:
-            if err.code != KEY_NOT_FOUND:
-                raise
-            result = await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s)))
-        before = 0 if result.prev_node is None else result.prev_node.modified_index
-        return result.node.modified_index, before
-
-    async def remove_machine(self, machine_id: str) -> None:
-        """Take the machine off the list; its dynamic metadata stays."""
-        await self._gone(self.etcd.delete(self.key("machines", machine_id, "object")))
-
-    async def set_metadata(self, machine_id: str, key: str, value: str) -> None:
-        """Overlay one metadata value; "" hides the machine's own."""
-        await self._ask(self.etcd.set(self.key("machines", machine_id, "metadata", key), value))
-
-    # Extensions that fleet 1.0.0 does not look at: that a machine gets nothing new, and where a
-    # machine's own API answers.
-
-    async def cordon(self, machine_id: str) -> None:
-        """Keep new units off the machine until uncordon(), even over its restarts."""
-        await self._ask(self.etcd.set(self.key("machines", machine_id, CORDON_NAME), "cordoned"))
-
-    async def uncordon(self, machine_id: str) -> bool:
-        """Allow new units again; False when they were allowed."""
-        return await self._gone(self.etcd.delete(self.key("machines", machine_id, CORDON_NAME)))
-
-    async def announce_api(self, machine_id: str, url: str, *, ttl_s: float) -> None:
-        """Say where the machine's API can be reached from other machines."""
-        await self._ask(self.etcd.set(self._api_key(machine_id), url, ttl_s=_ttl(ttl_s)))
-
-    async def withdraw_api(self, machine_id: str) -> None:
-        """Take that back."""
-        await self._gone(self.etcd.delete(self._api_key(machine_id)))
-
-    async def api_of(self, machine_id: str) -> str:
-        """Return where the machine's API can be reached, "" when it did not say."""
-        found = await self._get("machines", machine_id, "x-api")
-        return "" if found is None else found.node.value
-
-    def _api_key(self, machine_id: str) -> str:
-        return self.key("machines", machine_id, "x-api")
-
-    # -- the engines
-
-    async def engine_version(self) -> int:
-        """Return the version of the engine logic in force, 0 when none was set."""
-        found = await self._get("engine", "version")
-        if found is None:
-            return 0
-        try:
-            return int(found.node.value)
-        except ValueError:
-            raise BadRecord(f"engine version is {found.node.value!r}") from None
-
-    async def raise_engine_version(self, old: int, new: int) -> None:
-        """Put a newer version in force, unless somebody else was faster."""
-        key = self.key("engine", "version")
-        try:
-            await self._ask(self.etcd.cas(key, str(new), prev_value=str(old)))
-        except StoreError as err:
-            if err.code != KEY_NOT_FOUND:
-                raise
-            await self._ask(self.etcd.create(key, str(new)))
-
-    async def lease(self) -> HeldLease | None:
-        """Return the lease in force; asked of a quorum, so that every engine notices an outage."""
-        found = await self._get("lease", LEASE_NAME, quorum=True)
-        return None if found is None else _held(found)
-
-    async def acquire_lease(self, lease: Lease, *, ttl_s: float) -> HeldLease | None:
-        """Take a free lease; None when somebody was faster."""
-        key, text = self.key("lease", LEASE_NAME), model.encode_lease(lease)
-        try:
-            return _held(await self._ask(self.etcd.create(key, text, ttl_s=_ttl(ttl_s))))
-        except StoreError as err:
-            if err.code != NODE_EXIST:
-                raise
-            return None
-
-    async def renew_lease(self, held: HeldLease, lease: Lease, *, ttl_s: float) -> HeldLease:
-        """Renew one's own lease, or steal an older engine's; StoreError when it has changed."""
-        key, text = self.key("lease", LEASE_NAME), model.encode_lease(lease)
-        cas = self.etcd.cas(key, text, prev_index=held.modified_index, ttl_s=_ttl(ttl_s))
-        return _held(await self._ask(cas))
-
-    async def release_lease(self, held: HeldLease) -> None:
-        """Give one's own lease up."""
-        key = self.key("lease", LEASE_NAME)
-        await self._gone(self.etcd.cad(key, prev_index=held.modified_index))
-
-    # -- etcd
-
     async def _ask(self, request: Awaitable[T], *, quorum: bool = True) -> T:
-        """Await a request. Only those that need a quorum tell whether etcd works."""
-        try:
-            result = await request
-        except StoreError:
-            self._note(quorum=quorum, reached=True)
-            raise
-        except CoreosError:
-            self._note(quorum=quorum, reached=False)
-            raise
-        self._note(quorum=quorum, reached=True)
+        result = await super()._ask(request, quorum=quorum)
         if isinstance(result, Result) and result.action != "get" and self._is_job(result):
             self._written = max(self._written, result.node.modified_index)
         return result
 
     def _is_job(self, result: Result) -> bool:
         return result.node.key.startswith(self.key("job", ""))
-
-    def _note(self, *, quorum: bool, reached: bool) -> None:
-        if quorum and self._on_contact is not None:
-            self._on_contact(reached)
-
-    async def _gone(self, request: Awaitable[Result]) -> bool:
-        """Delete; False when the key did not exist."""
-        try:
-            await self._ask(request)
-        except StoreError as err:
-            if err.code != KEY_NOT_FOUND:
-                raise
-            return False
-        return True
-
-    async def _remove_empty(self, *parts: str) -> None:
-        try:
-            await self._gone(self.etcd.delete(self.key(*parts), is_dir=True))
-        except StoreError as err:
-            if err.code != DIR_NOT_EMPTY:
-                raise
-
-    async def _gone_if_ours(self, request: Awaitable[Result]) -> None:
-        try:
-            await self._gone(request)
-        except StoreError as err:
-            if err.code != TEST_FAILED:
-                raise
-
-    async def _get(self, *parts: str, quorum: bool = False) -> Result | None:
-        try:
-            return await self._ask(self.etcd.get(self.key(*parts), quorum=quorum), quorum=quorum)
-        except StoreError as err:
-            if err.code != KEY_NOT_FOUND:
-                raise
-            return None
-
-    async def _tree(self, *parts: str, sort: bool = False, quorum: bool = False) -> Node | None:
-        try:
-            request = self.etcd.get(self.key(*parts), recursive=True, sort=sort, quorum=quorum)
-            return (await self._ask(request, quorum=quorum)).node
-        except StoreError as err:
-            if err.code != KEY_NOT_FOUND:
-                raise
-            return None
-
-
-def _base(node: Node) -> str:
-    return node.key[node.key.rfind("/") + 1 :]
-
-
-def _children(directory: Node | None) -> tuple[Node, ...]:
-    return () if directory is None else directory.nodes
-
-
-def _values(directory: Node) -> dict[str, str]:
-    return {_base(node): node.value for node in directory.nodes if not node.dir}
-
-
-def _machine(directory: Node) -> Machine:
-    own = MachineObject("")
-    dynamic: dict[str, str] = {}
-    is_cordoned = False
-    for node in directory.nodes:
-        if _base(node) == "object":
-            try:
-                own = model.decode_machine(node.value)
-            except ValueError as err:
-                raise BadRecord(f"machine {_base(directory)}: {err}") from None
-        elif _base(node) == "metadata":
-            dynamic = _values(node)
-        elif _base(node) == CORDON_NAME:
-            is_cordoned = True
-    metadata = model.merge_metadata(own.metadata, dynamic)
-    return Machine(own.id, own.public_ip, metadata, own.version, own.memory, own.cpu, is_cordoned)
-
-
-def _held(result: Result) -> HeldLease:
-    return HeldLease(
-        model.decode_lease(result.node.value), result.node.modified_index, float(result.node.ttl)
-    )
-
-
-def _ttl(ttl_s: float) -> int:
-    # fleet 1.0.0 cuts to whole seconds; a key that never expired would be worse than a short one.
-    return max(int(ttl_s), 1)

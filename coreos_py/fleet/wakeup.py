@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from coreos_py.base.errors import EVENT_INDEX_CLEARED, CoreosError, StoreError
-from coreos_py.fleet.registry import CORDON_NAME
+from coreos_py.fleet.registry_machines import CORDON_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

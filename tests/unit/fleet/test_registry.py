@@ -12,8 +12,9 @@ from coreos_py.base.unitfile import parse
 from coreos_py.etcdclient.errors import ClusterUnavailable
 from coreos_py.fleet import model
 from coreos_py.fleet.job import LAUNCHED, UnitState
+from coreos_py.fleet.keyspace import BadRecord
 from coreos_py.fleet.model import Lease, MachineObject
-from coreos_py.fleet.registry import BadRecord, Registry
+from coreos_py.fleet.registry import Registry
 from tests.support.memory_etcd import MemoryEtcd
 
 PREFIX = "/_coreos.com/fleet"
