@@ -71,11 +71,13 @@ copy_modules() {
     from=$kernel_dir/lib/modules/$(basename "$1")
     cp "$from/modules.builtin" "$from/modules.order" "$1"
     "$busybox" depmod -n -b "$kernel_dir" "$(basename "$1")" | grep -v '^alias\|^#' >"$work/depends"
-    for module in $(cat "$HERE/modules") softdog; do with_dependencies "$module"; done | sort -u | while read -r path; do
+    wanted="$(cat "$HERE/modules") $(cut -d ' ' -f 1 "$HERE/watchdogs")"
+    for module in $wanted; do with_dependencies "$module"; done | sort -u | while read -r path; do
         install -D -m 644 "$from/$path" "$1/$path"
     done
     chmod -R u=rwX,go=rX "$1"
     "$busybox" depmod -b "$work/usr" "$(basename "$1")"
+    for index in modules.dep modules.alias modules.symbols; do LC_ALL=C sort -o "$1/$index" "$1/$index"; done
 }
 
 # The files of a module and of all that it needs.
@@ -90,11 +92,17 @@ enable_units() {
     for unit in "$@"; do ln -s "../$unit" "$folder/$unit"; done
 }
 
-# filesystem FILE LABEL UUID DIR MIB [OPTION...]: ext4 with DIR's content.
+# filesystem FILE LABEL UUID DIR MIB [OPTION...]: ext4 with DIR's content, of which nothing gets to be younger than
+# SOURCE_DATE_EPOCH: the same bytes every time.
 filesystem() {
     image=$1 label=$2 uuid=$3 content=$4 mib=$5
     shift 5
+    find "$content" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     mke2fs -q -t ext4 -L "$label" -U "$uuid" -E "hash_seed=$uuid,root_owner=0:0" -m 0 "$@" -d "$content" "$image" "${mib}m" >/dev/null
+    # The other two times it takes from DIR, where they are those of this build.
+    used=$(dumpe2fs -h "$image" 2>/dev/null | awk '/^Inode count:/ {all = $3} /^Free inodes:/ {print all - $3}')
+    seq "$used" | awk -v at="@$SOURCE_DATE_EPOCH" '{print "sif <" $1 "> atime " at "\nsif <" $1 "> ctime " at}' |
+        debugfs -w -f - "$image" >/dev/null 2>&1
 }
 
 # content_mib DIR SPARE: how large a filesystem for DIR has to be.
@@ -105,7 +113,7 @@ make_initrd() {
     base=$work/initramfs
     mkdir -p "$base/bin" "$base/lib"
     cp "$busybox" "$base/bin/"
-    cp "$HERE/init" "$HERE/modules" "$base/"
+    cp "$HERE/init" "$HERE/modules" "$HERE/watchdogs" "$base/"
     cp -R "$work/usr/lib/modules" "$base/lib/"
     with_libraries "$base" /usr/sbin/findfs /usr/sbin/blkid
     pack "$base" >"$1"
