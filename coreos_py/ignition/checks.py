@@ -73,7 +73,9 @@ def source(url: str, schemes: frozenset[str]) -> str:
         return NO_URL
     if scheme not in schemes:
         return BAD_SCHEME
-    if scheme == "s3":
+    if scheme == "arn" and not _is_object_arn(url):
+        return "invalid S3 ARN format"
+    if scheme in ("s3", "arn"):
         query = parse_qs(url.partition("?")[2].partition("#")[0], keep_blank_values=True)
         if query.get("versionId", ["x"])[0] == "":
             return "invalid S3 object VersionId"
@@ -83,6 +85,15 @@ def source(url: str, schemes: frozenset[str]) -> str:
         except BadDataURL as error:
             return str(error)
     return ""
+
+
+def _is_object_arn(url: str) -> bool:
+    """arn:aws:s3:::BUCKET/KEY or arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/object/KEY"""
+    text = url.partition("#")[0].partition("?")[0]
+    parts = text.split(":", 5)
+    if len(parts) < 6 or parts[2] != "s3":
+        return False
+    return text.count("/") >= (2 if parts[5].startswith("accesspoint/") else 1)
 
 
 def headers_fit(url: str) -> str:
@@ -191,8 +202,13 @@ def not_installed(name: str, text: str, *, when_empty: str | None = None) -> str
         return ""
     if not sections and when_empty is not None:
         return when_empty
+    return f"unit {quoted(name)} is enabled, but has no install section so enable does nothing"
+
+
+def quoted(name: str) -> str:
+    """The name of a unit in a message."""
     shown = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'unit "{shown}" is enabled, but has no install section so enable does nothing'
+    return f'"{shown}"'
 
 
 def _read_unit(text: str) -> tuple[set[str], str]:

@@ -22,6 +22,7 @@ SCRIPT = "not a config (found coreos-cloudinit script)"
 INVALID = "config is not valid"
 NO_VERSION = "invalid config version (couldn't parse)"
 UNKNOWN_VERSION = "unsupported config version"
+_EXPERIMENTAL = "3.4.0-experimental"
 
 _SEMVER = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 
@@ -61,7 +62,7 @@ def parse(data: bytes) -> Parsed:
         _check_2(decoded, version, report)
     if report.fatal:
         return Parsed(None, version, report, INVALID)
-    if version[0] == 3 and version < schema.SPECIAL_BITS_FROM:
+    if version[0] == 3 and not schema.has_special_bits(version):
         _drop_special_bits(decoded.config)
     return Parsed(decoded.config, version, report, "")
 
@@ -102,6 +103,8 @@ def _version(root: Node, report: Report) -> tuple[Version | None, str]:
         report.add(ERROR, f"json: cannot unmarshal {stated.kind} into {place}", offset=stated.end)
         return None, INVALID
     text = str(stated.value) if stated is not None and stated.value is not None else ""
+    if text == _EXPERIMENTAL:
+        return schema.EXPERIMENTAL, ""
     found = _SEMVER.fullmatch(text)
     if found is None:
         return None, NO_VERSION

@@ -7,13 +7,15 @@ duplicates in its config/validate.
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from coreos_py.base import gopath
-from coreos_py.ignition import checks
+from coreos_py.ignition import checks, jsontext
 from coreos_py.ignition.checks import Extent
+from coreos_py.ignition.jsontext import BadJSON
 from coreos_py.ignition.report import ERROR, WARNING
-from coreos_py.ignition.schema import SPECIAL_BITS_FROM
+from coreos_py.ignition.schema import EXPERIMENTAL, has_special_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMES = frozenset(("http", "https", "tftp", "s3", "gs", "data"))
 _FORMATS = ("ext4", "btrfs", "xfs", "swap", "vfat")
 _PINS = ("tpm2", "tang", "sss")
+_INSTANCE = re.compile(r"(.+?)@(.+?)\.service$")
 _KEYED = {
     "Disk": "device",
     "Filesystem": "device",
@@ -153,7 +156,7 @@ class Checker:
 
     def _schemes(self) -> frozenset[str]:
         schemes = SCHEMES if self._version >= (3, 2) else SCHEMES - {"gs"}
-        return schemes | {"arn"} if self._version >= (3, 4) else schemes
+        return schemes | {"arn"} if self._version >= EXPERIMENTAL else schemes
 
     def _verification(self, obj: Obj, path: Path) -> None:
         functions = ("sha512", "sha256") if self._version >= (3, 1) else ("sha512",)
@@ -271,6 +274,13 @@ class Checker:
         source = obj["keyFile"]["source"] or ""
         if source and checks.source(source, self._schemes()):
             self._field(obj, path, "keys", "invalid key-file source")
+        cex = obj.get("cex")
+        if cex is None or not cex["enabled"]:
+            return
+        if clevis["custom"]["pin"] or clevis["tang"] or clevis["tpm2"] or clevis["threshold"]:
+            self._field(obj, path, "cex", "cannot use cex with clevis")
+        if source:
+            self._field(obj, path, "cex", "cannot use key file with cex")
 
     def _custom(self, obj: Obj, path: Path) -> None:
         if self._version < (3, 3):
@@ -280,7 +290,7 @@ class Checker:
             return
         if not obj["pin"] and self._version >= (3, 3):
             self._field(obj, path, "pin", "missing required custom clevis pin")
-        elif obj["pin"] not in _PINS:
+        elif obj["pin"] not in _PINS and self._version < (3, 6):
             self._field(obj, path, "pin", "unsupported clevis pin")
         if not obj["config"]:
             self._field(obj, path, "config", "missing required custom clevis config")
@@ -293,17 +303,17 @@ class Checker:
             self._field(obj, path, "url", checks.BAD_SCHEME)
         if not obj["thumbprint"]:
             self._field(obj, path, "thumbprint", "thumbprint is required")
+        if obj.get("advertisement") and not _is_json(obj["advertisement"]):
+            self._field(obj, path, "advertisement", "advertisement is not valid JSON")
 
     def _node(self, obj: Obj, path: Path) -> None:
         self._field(obj, path, "path", checks.clean(obj["path"]))
         mode = obj.get("mode")
         self._field(obj, path, "mode", checks.mode(mode))
-        if mode is not None and mode & checks.SPECIAL_BITS and self._version < SPECIAL_BITS_FROM:
-            text = (
-                "setuid/setgid/sticky bits are not supported in spec versions older than 3.4.0"
-                if self._version < (3, 4)
-                else "setuid/setgid/sticky bits are not supported in spec versions older than 3.6.0"
-            )
+        if mode is not None and mode & checks.SPECIAL_BITS and not has_special_bits(self._version):
+            since = "supported" if self._version < (3, 4) else "supported or functional"
+            wanted = "3.4.0" if self._version < (3, 4) else "3.6.0"
+            text = f"setuid/setgid/sticky bits are not {since} in spec versions older than {wanted}"
             self._field(obj, path, "mode", text, kind=WARNING)
 
     def _file(self, obj: Obj, path: Path) -> None:
@@ -331,6 +341,61 @@ class Checker:
                 self._add(obj, (*inner, "target"), "link target is required")
             elif link["hard"] and _hard_target(link) in directories:
                 self._add(obj, inner, "hard link target is a directory")
+            elif link["hard"] and self._version >= (3, 4):
+                self._unowned(link, inner)
+        if self._version >= (3, 4):
+            self._wiped(obj, path)
+
+    def _unowned(self, link: Obj, path: Path) -> None:
+        for whose in ("user", "group"):
+            for name in ("id", "name"):
+                if link[whose][name] is not None:
+                    text = "user/group ignored for hard link"
+                    self._add(link[whose], (*path, whose, name), text, kind=WARNING)
+
+    def _wiped(self, obj: Obj, path: Path) -> None:
+        disks = {disk["device"]: disk for disk in obj["disks"]}
+        for at, filesystem in enumerate(obj["filesystems"]):
+            disk = disks.get(filesystem["device"])
+            if disk is None:
+                continue
+            text = ""
+            if disk["partitions"]:
+                text = "filesystem overwrites partitioned device"
+            elif disk["wipeTable"] and not filesystem["wipeFilesystem"]:
+                text = "device matches disk with wipeTable enabled; filesystem will be wiped"
+            inner = (*path, "filesystems", at, "device")
+            if text:
+                self._add(filesystem, inner, text, kind=WARNING)
+
+    def _whole(self, obj: Obj, path: Path) -> None:
+        if self._version < (3, 4):
+            return
+        taken = set()
+        for unit in obj["systemd"]["units"]:
+            place = f"/etc/systemd/system/{unit['name']}"
+            if unit["contents"]:
+                taken.add(place)
+            taken |= {f"{place}.d/{d['name']}" for d in unit["dropins"] if d["contents"]}
+        for name in SHARED["Storage"]:
+            for at, node in enumerate(obj["storage"][name]):
+                if node["path"] in taken:
+                    text = "path conflicts with systemd unit or dropin"
+                    self._add(node, (*path, "storage", name, at, "path"), text)
+
+    def _systemd(self, obj: Obj, path: Path) -> None:
+        if self._version < (3, 4):
+            return
+        texts = {unit["name"]: unit["contents"] or "" for unit in obj["units"]}
+        for at, unit in enumerate(obj["units"]):
+            instance = _INSTANCE.match(unit["name"])
+            if instance is None or not unit["enabled"]:
+                continue
+            template = f"{instance[1]}@.service"
+            if checks.not_installed(template, texts.get(template, "")):
+                shown = f"{checks.quoted(template)} for {checks.quoted(unit['name'])}"
+                text = f"template unit {shown} doesn't have Install section"
+                self._add(unit, (*path, "units", at, "contents"), text, kind=WARNING)
 
     def _unit(self, obj: Obj, path: Path) -> None:
         text = obj["contents"] or ""
@@ -346,6 +411,8 @@ class Checker:
 
 
 _RULES: dict[str, Callable[[Checker, Obj, Path], None]] = {
+    "Config": Checker._whole,
+    "Systemd": Checker._systemd,
     "IgnitionConfig": Checker._config,
     "TLS": Checker._tls,
     "Resource": Checker._resource,
@@ -394,6 +461,14 @@ def _repeated(values: Iterable[object]) -> int:
             return at
         seen.add(value)
     return -1
+
+
+def _is_json(text: str) -> bool:
+    try:
+        jsontext.parse(text)
+    except BadJSON:
+        return False
+    return True
 
 
 def _hard_target(link: Obj) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-Version = tuple[int, int]
+Version = tuple[int, ...]
 
 VERSIONS_2: tuple[Version, ...] = ((2, 0), (2, 1), (2, 2), (2, 3), (2, 4))
 VERSIONS_3: tuple[Version, ...] = tuple((3, minor) for minor in range(7))
+# 3.4.0-experimental, as Ignition 2.11 to 2.14 have it: 3.3.0, S3's ARNs, and all bits of a mode.
+EXPERIMENTAL: Version = (3, 3, 1)
 SPECIAL_BITS_FROM: Version = (3, 6)
 
 _NODE = "path str; overwrite bool?; user NodeUser; group NodeGroup"
@@ -150,6 +152,11 @@ class Field(NamedTuple):
 
 
 Schema = dict[str, dict[str, Field]]
+
+
+def has_special_bits(version: Version) -> bool:
+    """Whether set-uid, set-gid and sticky bits count in configs of this version."""
+    return version >= SPECIAL_BITS_FROM or version == EXPERIMENTAL
 
 
 def of(version: Version) -> Schema:

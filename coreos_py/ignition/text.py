@@ -18,6 +18,8 @@ def dump(config: Obj, version: Version) -> str:
     """The config, as one of the oldest version from `version` on that has all of its fields."""
     data = to_data(config, major=version[0])
     newest = schema.VERSIONS_3 if version[0] == 3 else schema.VERSIONS_2
+    if version == schema.EXPERIMENTAL:
+        version = (3, 3)
     if version[0] == 3 and _has_special_bits(data):
         version = max(version, schema.SPECIAL_BITS_FROM)
     fitting = (v for v in newest if v >= version and _covers(schema.of(v), "Config", data))
