@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.ignition import tools
-from coreos_py.ignition.fetch import ACCEPT, NotFound
+from coreos_py.ignition.fetch import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from coreos_py.ignition.fetch import Fetcher
 
-SYSTEM_CONFIG = "/usr/lib/ignition/user.ign"
+SYSTEM_DIRECTORY = "/usr/lib/ignition"
 CMDLINE = "/proc/cmdline"
 _URL_KEYS = ("coreos.config.url=", "ignition.config.url=")
 _QEMU = "/sys/firmware/qemu_fw_cfg/by_name/opt/com.coreos/config/raw"
@@ -67,17 +67,41 @@ def acquire(
     env: Mapping[str, str],
     say: Callable[[str], None],
     cmdline: str = CMDLINE,
-    system_config: str = SYSTEM_CONFIG,
+    directory: str = SYSTEM_DIRECTORY,
 ) -> Given:
     """The machine's config; CoreosError if its place cannot be read."""
     with contextlib.suppress(OSError), open(cmdline, encoding="utf-8", errors="replace") as file:
         url = cmdline_url(file.read())
         if url:
             say(f"using the config of the kernel command line: {url}")
-            return Given(fetcher.fetch(url, (("Accept", ACCEPT),)), url)
-    with contextlib.suppress(OSError), open(system_config, "rb") as config:
-        return Given(config.read(), system_config)
-    return Given(_of_platform(platform, fetcher, env), f"platform {platform}")
+            return Given(fetcher.fetch(url), url)
+    return _of_system(f"{directory}/user.ign") or Given(
+        _of_platform(platform, fetcher, env), f"platform {platform}"
+    )
+
+
+def base(platform: str, *, directory: str = SYSTEM_DIRECTORY) -> list[Given]:
+    """What the system itself wants, to be below the machine's config; CoreosError."""
+    found = [_of_system(f"{directory}/base.ign")]
+    for place in (f"{directory}/base.d", f"{directory}/base.platform.d/{platform}"):
+        with contextlib.suppress(FileNotFoundError):
+            found += [_of_system(f"{place}/{name}") for name in sorted(os.listdir(place))]
+    return [given for given in found if given is not None]
+
+
+def default(*, directory: str = SYSTEM_DIRECTORY) -> Given | None:
+    """The system's config for machines that have none; CoreosError."""
+    return _of_system(f"{directory}/default.ign")
+
+
+def _of_system(path: str) -> Given | None:
+    try:
+        with open(path, "rb") as file:
+            return Given(file.read(), path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CoreosError(f"{path}: {error.strerror}") from None
 
 
 def _of_platform(platform: str, fetcher: Fetcher, env: Mapping[str, str]) -> bytes:
@@ -108,7 +132,7 @@ def _of_platform(platform: str, fetcher: Fetcher, env: Mapping[str, str]) -> byt
 
 def _fetch_or_empty(fetcher: Fetcher, url: str, headers: tuple[tuple[str, str], ...]) -> bytes:
     try:
-        return fetcher.fetch(url, (("Accept", ACCEPT), *headers))
+        return fetcher.fetch(url, headers)
     except NotFound:
         return b""
 

@@ -17,8 +17,10 @@ from coreos_py.base.atomic import fsync_dir
 from coreos_py.base.errors import CoreosError
 from coreos_py.ignition import plan, tools
 from coreos_py.ignition.plan import (
+    Disable,
     Keys,
     Mask,
+    OwnHome,
     Preset,
     PutDirectory,
     PutFile,
@@ -27,7 +29,7 @@ from coreos_py.ignition.plan import (
     Run,
     Unmask,
 )
-from coreos_py.ignition.root import Root, home_of, number_of
+from coreos_py.ignition.root import Root, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -89,13 +91,19 @@ class Applier:
                 return False
             is_allowed = action.overwrite
         else:
-            is_same = not action.hard and stat.S_ISLNK(found.st_mode)
-            if is_same and action.may_be_there and os.readlink(where) == action.target:
+            if action.may_be_there and self._is_link(where, found, action, root):
                 return False
             is_allowed = action.overwrite
         if not is_allowed:
             raise CoreosError(f"{action.path}: something else exists there already")
         return True
+
+    def _is_link(self, where: str, found: os.stat_result, action: PutLink, root: Root) -> bool:
+        """Whether the link is there already."""
+        if not action.hard:
+            return stat.S_ISLNK(found.st_mode) and os.readlink(where) == action.target
+        other = _lstat(_hard_target(action, root))
+        return other is not None and os.path.samestat(found, other)
 
     def _one(self, action: Action) -> None:
         match action:
@@ -103,6 +111,8 @@ class Applier:
                 self._run(action.argv)
             case Keys():
                 self._keys(action)
+            case OwnHome():
+                self._own_home(action)
             case PutFile():
                 self._file(action)
             case PutDirectory():
@@ -115,6 +125,8 @@ class Applier:
                 self._mask(action.path)
             case Unmask():
                 self._unmask(action.path)
+            case Disable():
+                self._disable(action.unit)
             case Preset():
                 self._preset(action.lines)
 
@@ -128,11 +140,7 @@ class Applier:
         tools.check(words, name=f"{words[0]} {words[-1]}")
 
     def _keys(self, action: Keys) -> None:
-        passwd = self._root.read_text("/etc/passwd")
-        home, uid = home_of(action.user, passwd), number_of(action.user, passwd)
-        if not home or uid is None:
-            raise CoreosError(f"{action.user}: no such user, and nowhere to keep the keys")
-        gid = int(next(p[3] for p in _rows(passwd) if p[0] == action.user))
+        home, uid, gid = self._account(action.user)
         ssh = f"{home}/.ssh"
         for path in (ssh, f"{ssh}/{os.path.dirname(action.file)}"):
             self._make_directory(path, mode=_SSH_MODE, uid=uid, gid=gid)
@@ -146,6 +154,19 @@ class Applier:
                     parts.append(file.read())
             path = f"{ssh}/authorized_keys"
             self._write(self._root, path, b"".join(parts), mode=_KEYS_MODE, uid=uid, gid=gid)
+
+    def _account(self, user: str) -> tuple[str, int, int]:
+        """A user's home, number and group."""
+        for row in _rows(self._root.read_text("/etc/passwd")):
+            if row[0] == user and row[5] and row[2].isdigit() and row[3].isdigit():
+                return row[5], int(row[2]), int(row[3])
+        raise CoreosError(f"{user}: there is no such user, or no home")
+
+    def _own_home(self, action: OwnHome) -> None:
+        home, uid, gid = self._account(action.user)
+        for directory in action.directories:
+            if directory == home or directory.startswith(f"{home}/"):
+                self._own(self._root.resolve(directory), uid, gid, _SSH_MODE)
 
     def _make_directory(self, path: str, *, mode: int, uid: int, gid: int) -> None:
         where = self._root.resolve(path)
@@ -249,9 +270,8 @@ class Applier:
             _remove(where)
         self._make_parents(where)
         if action.hard:
-            if not target.startswith("/"):
-                target = os.path.join(os.path.dirname(action.path), target)
-            os.link(root.resolve(target), where)
+            if _lstat(where) is None:
+                os.link(_hard_target(action, root), where, follow_symlinks=False)
         elif _lstat(where) is None:
             os.symlink(target, where)
         uid, gid = self._number(action.user, "passwd"), self._number(action.group, "group")
@@ -284,6 +304,21 @@ class Applier:
         if os.path.islink(where) and os.readlink(where) == "/dev/null":
             os.unlink(where)
 
+    def _disable(self, unit: str) -> None:
+        """Remove what `systemctl enable` has made: other units' links to this one, and aliases."""
+        top = self._root.resolve(plan.UNITS)
+        if not os.path.isdir(top):
+            return
+        others = [name for name in os.listdir(top) if name.endswith((".wants", ".requires"))]
+        for directory in (top, *(self._root.resolve(f"{plan.UNITS}/{name}") for name in others)):
+            for name in os.listdir(directory) if os.path.isdir(directory) else ():
+                where = os.path.join(directory, name)
+                if not os.path.islink(where):
+                    continue
+                is_alias = name != unit and os.path.basename(os.readlink(where)) == unit
+                if is_alias or (name == unit and directory != top):
+                    os.unlink(where)
+
     def _preset(self, lines: tuple[str, ...]) -> None:
         present = self._root.read_text(plan.PRESET)
         known = present.splitlines()
@@ -315,6 +350,8 @@ def describe(action: Action) -> str:
     match action:
         case Run():
             return _describe_run(action.argv)
+        case OwnHome():
+            return f"give {action.user} what was mounted in {action.user}'s home"
         case Keys():
             return f"add {len(action.keys)} SSH key(s) of {action.user}"
         case PutFile() if action.source is None and not action.appends:
@@ -331,6 +368,8 @@ def describe(action: Action) -> str:
             return f"write unit {action.path}"
         case Mask():
             return f"mask {os.path.basename(action.path)}"
+        case Disable():
+            return f"disable {action.unit}"
         case Unmask():
             return f"unmask {os.path.basename(action.path)}"
         case Preset():
@@ -345,6 +384,10 @@ def _describe_run(argv: tuple[str, ...]) -> str:
             continue
         shown.append("..." if before == "--password" else word)
     return " ".join(shown)
+
+
+def _hard_target(action: PutLink, root: Root) -> str:
+    return root.entry(os.path.join(os.path.dirname(action.path), action.target))
 
 
 def _lstat(path: str) -> os.stat_result | None:

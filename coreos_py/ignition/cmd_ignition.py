@@ -2,7 +2,9 @@
 
     fetch   find the config and everything it refers to, and keep it for the other stages
     disks   partitions, arrays, file systems
+    mount   the file systems that have a path below the root
     files   accounts, files, links, units
+    umount  what mount has mounted
 
 Nothing is done when anything in the config is invalid. Mirrors internal/main.go of Ignition 2.14.
 """
@@ -21,18 +23,22 @@ from coreos_py.base.errors import CoreosError
 from coreos_py.cli.grammar import GO, FlagError
 from coreos_py.cli.program import Call, Program
 from coreos_py.cli.settings import BOOL, DURATION, STRING, Setting
-from coreos_py.ignition import acquire, apply, config, plan, resolve, text
+from coreos_py.ignition import acquire, apply, config, dataurl, mounts, plan, resolve, text
+from coreos_py.ignition.acquire import Given
 from coreos_py.ignition.cmd_validate import VERSION
 from coreos_py.ignition.disks import Disks
-from coreos_py.ignition.fetch import Fetched, Fetcher, Proxies
+from coreos_py.ignition.fetch import Fetched, Fetcher, NeedsNetwork, Proxies
 from coreos_py.ignition.root import Root, names_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coreos_py.ignition.decode import Obj
+    from coreos_py.ignition.plan import Source
     from coreos_py.ignition.resolve import Whole
     from coreos_py.ignition.schema import Version
 
 STAGES = ("fetch", "fetch-offline", "disks", "files", "kargs", "mount", "umount")
-_NOTHING_TO_DO = ("kargs", "mount", "umount")
 RESULT = "/etc/.ignition-result.json"
 _NANOSECONDS = 1_000_000_000
 _NO_CONFIGS = (config.EMPTY, config.CLOUD_CONFIG, config.SCRIPT)
@@ -40,7 +46,7 @@ _NO_CONFIGS = (config.EMPTY, config.CLOUD_CONFIG, config.SCRIPT)
 SETTINGS = (
     Setting("platform", STRING, help="where the config comes from: ec2, file, openstack, ..."),
     Setting("oem", STRING, help="same as --platform, as Ignition 0.12 calls it"),
-    Setting("stage", STRING, help="what to do: fetch, disks or files"),
+    Setting("stage", STRING, help="what to do: fetch, disks, mount, files, ..."),
     Setting("root", STRING, "/", help="root of the machine that is configured"),
     Setting(
         "config-cache",
@@ -51,6 +57,18 @@ SETTINGS = (
     Setting("clear-cache", BOOL, help="forget a config that is kept there, and find it anew"),
     Setting(
         "fetch-timeout", DURATION, "2m", help="how long to try to fetch one thing (0: for ever)"
+    ),
+    Setting(
+        "neednet",
+        STRING,
+        "/run/ignition/neednet",
+        help="what fetch-offline makes when there is something to fetch",
+    ),
+    Setting(
+        "state-file",
+        STRING,
+        "/run/ignition/state",
+        help="where mount tells files which directories it has made",
     ),
     Setting("log-to-stdout", BOOL, help="say what is done on standard output"),
     Setting("dry-run", BOOL, help="say what would be done, and do nothing"),
@@ -126,27 +144,59 @@ class Stage:
         self._platform = platform
         self._out = sys.stdout if self._values["log-to-stdout"] else sys.stderr
         self._given = True
-        self._fetcher = self._new_fetcher()
+        self._offline = self._values["stage"] == "fetch-offline"
+        self._patience_s = self._values["fetch-timeout"] / _NANOSECONDS
+        self._authorities: dict[Source, bytes] = {}
 
     def run(self) -> int:
         """Find the config and do what the stage does with it; CoreosError."""
-        stage = self._values["stage"]
-        if stage in _NOTHING_TO_DO:
-            self._say(f"{stage}: nothing to do here")
+        try:
+            whole, version = self._config()
+            if self._offline and (url := resolve.remote(whole.config)):
+                raise NeedsNetwork(f"{url}: there is no network yet")
+        except NeedsNetwork as need:
+            self._say(str(need))
+            self._write_file("neednet", "")
             return 0
-        whole, version = self._config()
-        if stage == "disks":
-            before_2_3 = version < (2, 3)
-            dry_run = self._values["dry-run"]
-            Disks(whole.config, before_2_3=before_2_3, dry_run=dry_run, say=self._say).run()
-        elif stage == "files":
-            self._files(whole)
+        root, dry_run = self._values["root"], self._values["dry-run"]
+        match self._values["stage"]:
+            case "disks":
+                before_2_3 = version < (2, 3)
+                Disks(whole.config, before_2_3=before_2_3, dry_run=dry_run, say=self._say).run()
+            case "mount" if whole.major == 3:
+                made = mounts.mount(whole.config, root, dry_run=dry_run, say=self._say)
+                if made:
+                    self._write_file("state-file", json.dumps({"made": made}) + "\n")
+            case "umount" if whole.major == 3:
+                mounts.unmount(whole.config, root, dry_run=dry_run, say=self._say)
+            case "files":
+                self._files(whole)
         return 0
+
+    def _write_file(self, flag: str, content: str) -> None:
+        path = self._values[flag]
+        try:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            write_atomically(path, content.encode(), mode=0o600)
+        except OSError as error:
+            raise CoreosError(f"{path}: {error.strerror}") from None
+
+    def _made(self) -> tuple[str, ...]:
+        path = self._values["state-file"]
+        try:
+            with open(path, "rb") as file:
+                return tuple(str(name) for name in json.load(file)["made"])
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise CoreosError(f"{path}: {error}") from None
 
     def _files(self, whole: Whole) -> None:
         root = Root(self._values["root"])
         facts = plan.Facts(
-            names_in(root.read_text("/etc/passwd")), names_in(root.read_text("/etc/group"))
+            names_in(root.read_text("/etc/passwd")),
+            names_in(root.read_text("/etc/group")),
+            self._made(),
         )
         actions = plan.plan(whole.config, facts, major=whole.major)
         if self._values["dry-run"]:
@@ -155,7 +205,7 @@ class Stage:
             return
         # Everything is fetched and verified before anything is changed.
         with tempfile.TemporaryDirectory(prefix="ignition-") as directory:
-            fetched = Fetched(self._fetcher_of(whole), directory)
+            fetched = Fetched(self._fetcher_of(whole.config), directory)
             for source in plan.sources(actions):
                 fetched.add(source)
             apply.Applier(root, fetched.get, say=self._say).apply(actions)
@@ -186,56 +236,82 @@ class Stage:
     # -- the config ------
 
     def _config(self) -> tuple[Whole, Version]:
+        """The config, with the system's below it; and the version it was written in."""
         cache = self._values["config-cache"]
         if self._values["clear-cache"] and os.path.exists(cache):
             os.unlink(cache)
+        base = acquire.base(self._platform)
         try:
             with open(cache, "rb") as file:
-                data, where, is_kept = file.read(), cache, True
+                found, is_kept = Given(file.read(), cache), True
         except FileNotFoundError:
-            found = acquire.acquire(self._platform, self._fetcher, env=os.environ, say=self._say)
-            data, where, is_kept = found.data, found.where, False
-        parsed = config.parse(data)
-        if parsed.problem in _NO_CONFIGS and not is_kept:
-            self._say(f"{parsed.problem}: ignoring user-provided config")
-            self._given = False
-            data = b'{"ignition": {"version": "3.3.0"}}'
-            parsed = config.parse(data)
-        whole = resolve.resolve(data, self._fetcher.get, where=where)
-        for line in parsed.report.lines(data.decode("utf-8", "replace")):
+            found, is_kept = self._acquired(base), False
+        parsed = config.parse(found.data)
+        whole = resolve.resolve(found.data, self._settle, where=found.where)
+        plan.refuse(whole.config, major=whole.major)
+        for line in parsed.report.lines(found.data.decode("utf-8", "replace")):
             self._say(line)
         assert parsed.version is not None
         version = parsed.version if parsed.version[0] != 1 else (2, 0)
         if not is_kept and not self._values["dry-run"]:
+            self._embed_authorities(whole.config)
             kept = text.dump(whole.config, version)
             write_atomically(cache, kept.encode("utf-8", "surrogateescape"), mode=0o640)
-        return whole, version
+        below, places = [given.data for given in base], [given.where for given in base]
+        return resolve.under(below, whole, where=places), version
 
-    def _new_fetcher(self) -> Fetcher:
-        timeout_s = self._values["fetch-timeout"] / _NANOSECONDS
-        return Fetcher(timeout_s=timeout_s, say=self._say)
+    def _acquired(self, base: list[Given]) -> Given:
+        fetcher = Fetcher(timeout_s=self._patience_s, offline=self._offline, say=self._say)
+        found = acquire.acquire(self._platform, fetcher, env=os.environ, say=self._say)
+        problem = config.parse(found.data).problem
+        if problem not in _NO_CONFIGS:
+            return found
+        self._say(f"{problem}: ignoring user-provided config")
+        self._given = False
+        if (default := acquire.default()) is not None:
+            return default
+        versions = [config.parse(given.data).version for given in base]
+        is_old = any(version is not None and version[0] < 3 for version in versions)
+        version = "2.4.0" if is_old else "3.3.0"
+        return Given(json.dumps({"ignition": {"version": version}}).encode(), "no config")
 
-    def _fetcher_of(self, whole: Whole) -> Fetcher:
+    def _settle(self, config: Obj) -> Callable[[Source], bytes]:
+        return self._fetcher_of(config).get
+
+    def _fetcher_of(self, config: Obj) -> Fetcher:
         """What the config itself says about fetching: authorities, proxies, timeouts."""
-        ignition = whole.config["ignition"]
+        plain = self._fetcher(config)
         authorities = []
-        for resource in ignition["security"]["tls"]["certificateAuthorities"]:
-            pem = self._fetcher.get(plan.source_of(resource))
-            authorities.append(pem.decode("ascii", "replace"))
-        proxy = ignition["proxy"]
+        for resource in config["ignition"]["security"]["tls"]["certificateAuthorities"]:
+            source = plan.source_of(resource)
+            if source not in self._authorities:
+                self._authorities[source] = plain.get(source)
+            authorities.append(self._authorities[source].decode("ascii", "replace"))
+        return self._fetcher(config, authorities=tuple(authorities)) if authorities else plain
+
+    def _fetcher(self, config: Obj, *, authorities: tuple[str, ...] = ()) -> Fetcher:
+        ignition = config["ignition"]
+        proxy, timeouts = ignition["proxy"], ignition["timeouts"]
         proxies = Proxies(
             proxy["httpProxy"] or "", proxy["httpsProxy"] or "", tuple(proxy["noProxy"])
         )
-        timeouts = ignition["timeouts"]
         total_s, header_s = timeouts["httpTotal"], timeouts["httpResponseHeaders"]
-        default_s = self._values["fetch-timeout"] / _NANOSECONDS
         return Fetcher(
-            timeout_s=total_s if total_s is not None else default_s,
+            timeout_s=self._patience_s if total_s is None else total_s,
             header_timeout_s=header_s or 10.0,
-            authorities=tuple(authorities),
+            authorities=authorities,
             proxies=proxies,
+            offline=self._offline,
             say=self._say,
         )
+
+    def _embed_authorities(self, config: Obj) -> None:
+        """So that later stages, and what they fetch, do not depend on where these came from."""
+        for resource in config["ignition"]["security"]["tls"]["certificateAuthorities"]:
+            data = self._authorities.get(plan.source_of(resource))
+            if data is not None:
+                resource.fields |= {"source": dataurl.encode(data), "httpHeaders": []}
+                resource.fields |= {"compression": None} if "compression" in resource.fields else {}
 
     def _say(self, line: str) -> None:
         print(line, file=self._out, flush=True)

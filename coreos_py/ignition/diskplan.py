@@ -235,8 +235,8 @@ class WantedFilesystem(NamedTuple):
 
     device: str
     format: str
-    label: str
-    uuid: str
+    label: str | None
+    uuid: str | None
     options: tuple[str, ...]
     wipe: bool
     # A `create` of version 2.0: without force it fails where anything is, and never keeps it.
@@ -251,8 +251,8 @@ def wanted_filesystem(filesystem: Obj) -> WantedFilesystem | None:
         return WantedFilesystem(
             filesystem["device"],
             filesystem["format"],
-            filesystem["label"] or "",
-            filesystem["uuid"] or "",
+            filesystem["label"],
+            filesystem["uuid"],
             tuple(filesystem["options"]),
             bool(filesystem["wipeFilesystem"]),
             creates_only=False,
@@ -264,8 +264,8 @@ def wanted_filesystem(filesystem: Obj) -> WantedFilesystem | None:
     return WantedFilesystem(
         mount["device"],
         mount["format"],
-        mount["label"] or "",
-        mount["uuid"] or "",
+        mount["label"],
+        mount["uuid"],
         tuple(mount["options"] if create is None else create["options"]),
         bool(mount["wipeFilesystem"] if create is None else create["force"]),
         creates_only=create is not None,
@@ -291,21 +291,23 @@ def _fits(want: WantedFilesystem, there: Found) -> bool:
     kind = _BLKID_NAMES.get(want.format, want.format)
     return (
         there.kind == kind
-        and want.label in ("", there.label)
-        and want.uuid.lower() in ("", there.uuid.lower())
+        and want.label in (None, there.label)
+        and (want.uuid is None or _uuid(kind, want.uuid) == _uuid(kind, there.uuid))
     )
+
+
+def _uuid(kind: str, uuid: str) -> str:
+    """As mkfs takes it: mkfs.vfat knows no dash in what blkid shows with one."""
+    uuid = uuid.lower()
+    return uuid[:4] + uuid[5:] if kind == "vfat" and uuid[4:5] == "-" else uuid
 
 
 def _make(want: WantedFilesystem) -> Command:
     tool, force, label_flag, uuid_flag = _MKFS[want.format]
     words = [tool, *force]
-    if want.label:
+    if want.label is not None:
         words += [label_flag, want.label]
-    if want.uuid:
-        uuid = want.uuid
-        if want.format == "xfs":
-            uuid = f"uuid={uuid}"
-        elif want.format == "vfat":
-            uuid = uuid.replace("-", "")
-        words += [uuid_flag, uuid]
+    if want.uuid is not None:
+        uuid = _uuid(want.format, want.uuid)
+        words += [uuid_flag, f"uuid={uuid}" if want.format == "xfs" else uuid]
     return Command((*words, *want.options, want.device))

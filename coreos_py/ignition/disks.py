@@ -7,6 +7,7 @@ devices first: that they are there and not in use, and that every tool can be fo
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import stat
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DEVICE_TIMEOUT_S = 90.0
 _POLL_S = 0.2
+_AMBIVALENT = 8  # what blkid exits with then
 _INFO = {
     "type": re.compile(r"^Partition GUID code: (\S+)", re.MULTILINE),
     "guid": re.compile(r"^Partition unique GUID: (\S+)", re.MULTILINE),
@@ -67,7 +69,7 @@ class Disks:
             if want is None:
                 continue
             self._wait(want.device)
-            for command in diskplan.filesystem(want, self._look(want.device)):
+            for command in diskplan.filesystem(want, self._look(want.device, want.format)):
                 self._do(command)
 
     def _check(self) -> None:
@@ -144,16 +146,29 @@ class Disks:
 
     # -- file systems ------
 
-    def _look(self, device: str) -> Found:
+    def _look(self, device: str, wanted: str) -> Found:
         if self._dry_run and device not in self._made and not os.path.exists(device):
             return Found()
         done = tools.attempt(["blkid", "-p", "-o", "export", device])
+        if done.returncode == _AMBIVALENT:
+            return self._of_many(device, wanted)
         if done.returncode not in (0, 2):
             raise DiskError(f"{device}: blkid cannot tell what is there: {tools.complaint(done)}")
         lines = done.stdout.decode("utf-8", "replace").splitlines()
         values = dict(line.split("=", 1) for line in lines if "=" in line)
         kind = values.get("TYPE", "") or values.get("PTTYPE", "")
         return Found(kind, values.get("LABEL", ""), values.get("UUID", ""))
+
+    def _of_many(self, device: str, wanted: str) -> Found:
+        """Of the traces of several things the one that is wanted, if it is among them."""
+        printed = json.loads(tools.check(["wipefs", "-J", device]))
+        found = [
+            Found(row["type"] or "", row["label"] or "", row["uuid"] or "")
+            for row in printed["signatures"]
+        ]
+        shown = ", ".join(sorted({one.kind for one in found}))
+        self._say(f"{device}: there are traces of {shown}")
+        return next((one for one in found if one.kind == wanted), found[0])
 
     # -- both ------
 

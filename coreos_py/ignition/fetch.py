@@ -19,12 +19,12 @@ from urllib.parse import urljoin
 from coreos_py.base import tls
 from coreos_py.base.errors import CoreosError
 from coreos_py.http.aclient import AsyncHTTPClient
-from coreos_py.http.client import TransportError
+from coreos_py.http.client import TimedOut, TransportError
 from coreos_py.http.forward_proxy import Proxy, parse_proxy
 from coreos_py.http.no_proxy import needs_none
 from coreos_py.http.reply import Reply
 from coreos_py.http.url import parse_endpoint
-from coreos_py.ignition import dataurl
+from coreos_py.ignition import dataurl, tools
 from coreos_py.ignition.dataurl import BadDataURL
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from coreos_py.ignition.plan import Source
 
 USER_AGENT = "Ignition/2.14.0"
-ACCEPT = "application/vnd.coreos.ignition+json; version=3.3.0, */*;q=0.1"
+ACCEPT = "application/vnd.coreos.ignition+json;version=3.3.0, */*;q=0.1"
 OEM_DIRECTORY = "/usr/share/oem"
+OEM_DEVICE = "/dev/disk/by-label/OEM"
 BYTES_MAX = 1 << 30
 _FIRST_DELAY_S = 0.2
 _DELAY_MAX_S = 5.0
@@ -54,11 +55,15 @@ class NotFound(FetchError):
     """There is no such thing where it was looked for."""
 
 
+class NeedsNetwork(FetchError):
+    """A source that cannot be had before there is a network."""
+
+
 class Fetcher:
     """Fetches sources.
 
     `timeout_s` bounds the attempts at one of them, 0: no bound; `authorities` are PEM texts that
-    are trusted besides the system's.
+    are trusted besides the system's; `offline`: what needs a network is not tried.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Fetcher:
         authorities: tuple[str, ...] = (),
         proxies: Proxies | None = None,
         oem_directory: str = OEM_DIRECTORY,
+        offline: bool = False,
         say: Callable[[str], None],
     ) -> None:
         self._timeout_s = timeout_s
@@ -76,6 +82,7 @@ class Fetcher:
         self._authorities = authorities
         self._proxies = proxies or Proxies()
         self._oem_directory = oem_directory
+        self._offline = offline
         self._say = say
 
     def get(self, source: Source) -> bytes:
@@ -99,6 +106,8 @@ class Fetcher:
                 raise FetchError(f"{url[:60]}: {error}") from None
         if scheme == "oem":
             return self._oem(rest)
+        if self._offline:
+            raise NeedsNetwork(f"{url}: there is no network yet")
         if scheme == "tftp":
             return _tftp(rest.removeprefix("//"))
         if scheme in ("http", "https"):
@@ -119,8 +128,13 @@ class Fetcher:
     def _oem(self, rest: str) -> bytes:
         path = os.path.normpath("/" + rest.lstrip("/"))
         try:
-            with open(self._oem_directory + path, "rb") as file:
-                return file.read(BYTES_MAX)
+            try:
+                return _read(self._oem_directory + path)
+            except FileNotFoundError:
+                if not os.path.exists(OEM_DEVICE):
+                    raise
+            with tools.mounted(OEM_DEVICE) as place:
+                return _read(place + path)
         except OSError as error:
             raise FetchError(f"oem:{rest}: {error.strerror}") from None
 
@@ -131,8 +145,9 @@ class Fetcher:
         delay_s = _FIRST_DELAY_S
         attempt = 1
         while True:
+            left_s = deadline - time.monotonic() if deadline is not None else None
             try:
-                status, body = self._once(url, headers)
+                status, body = asyncio.run(self._once(url, headers, timeout_s=left_s))
             except TransportError as error:
                 problem = str(error)
             else:
@@ -146,14 +161,21 @@ class Fetcher:
             delay_s = min(delay_s * 2, _DELAY_MAX_S)
             attempt += 1
 
-    def _once(self, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[int, bytes]:
-        sent = (("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"), *headers)
-        for _ in range(_REDIRECTS_MAX):
-            reply = asyncio.run(self._ask(url, sent))
-            location = reply.fields.get(b"location", b"").decode("latin-1")
-            if reply.status not in (301, 302, 303, 307, 308) or not location:
-                return reply.status, reply.body
-            url = urljoin(url, location)
+    async def _once(
+        self, url: str, headers: tuple[tuple[str, str], ...], *, timeout_s: float | None
+    ) -> tuple[int, bytes]:
+        sent = _with_ours(headers)
+        try:
+            async with asyncio.timeout(timeout_s):
+                for _ in range(_REDIRECTS_MAX):
+                    reply = await self._ask(url, sent)
+                    location = reply.fields.get(b"location", b"").decode("latin-1")
+                    if reply.status not in (301, 302, 303, 307, 308) or not location:
+                        return reply.status, reply.body
+                    url = urljoin(url, location)
+                    sent = _with_ours(())  # a config's headers may hold secrets for that server
+        except TimeoutError:
+            raise TimedOut("i/o timeout") from None
         raise FetchError(f"{url}: stopped after {_REDIRECTS_MAX} redirects")
 
     async def _ask(self, url: str, headers: tuple[tuple[str, str], ...]) -> Reply:
@@ -188,7 +210,10 @@ class Fetcher:
     def _context(self) -> ssl.SSLContext:
         context = tls.client_context()
         for pem in self._authorities:
-            context.load_verify_locations(cadata=pem)
+            try:
+                context.load_verify_locations(cadata=pem)
+            except OSError as error:  # what ssl raises is one
+                raise FetchError(f"certificateAuthorities: {error}") from None
         return context
 
 
@@ -229,6 +254,18 @@ class Proxies(NamedTuple):
         if not text or needs_none(host, self.exceptions):
             return None
         return parse_proxy(text)
+
+
+def _with_ours(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """A config's request headers, and of ours those that it does not have."""
+    own = (("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"), ("Accept", ACCEPT))
+    given = {name.lower() for name, _ in headers}
+    return (*((name, value) for name, value in own if name.lower() not in given), *headers)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(BYTES_MAX)
 
 
 def _accept(url: str, status: int, body: bytes) -> bytes:

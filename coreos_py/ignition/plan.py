@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from coreos_py.ignition.decode import Obj
 
 PRESET = "/etc/systemd/system-preset/20-ignition.preset"
-_UNITS = "/etc/systemd/system"
+UNITS = "/etc/systemd/system"
 _NETWORKD = "/etc/systemd/network"
 _KEYS_2 = "authorized_keys.d/coreos-ignition"
 _KEYS_3 = "authorized_keys.d/ignition"
@@ -35,6 +35,8 @@ class Facts(NamedTuple):
 
     users: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
+    # Directories that were made to mount something there.
+    made: tuple[str, ...] = ()
 
 
 class Source(NamedTuple):
@@ -68,6 +70,13 @@ class Keys(NamedTuple):
     keys: tuple[str, ...]
     file: str
     is_collected: bool
+
+
+class OwnHome(NamedTuple):
+    """Give a user those of the directories that are in the user's home, for nobody else to see."""
+
+    user: str
+    directories: tuple[str, ...]
 
 
 class PutFile(NamedTuple):
@@ -130,19 +139,36 @@ class Unmask(NamedTuple):
     path: str
 
 
+class Disable(NamedTuple):
+    """A unit that nothing starts any more."""
+
+    unit: str
+
+
 class Preset(NamedTuple):
     """What the first boot enables and disables: `enable NAME`."""
 
     lines: tuple[str, ...]
 
 
-Action: TypeAlias = Run | Keys | PutFile | PutDirectory | PutLink | PutUnit | Mask | Unmask | Preset
+Action: TypeAlias = (
+    Run
+    | Keys
+    | OwnHome
+    | PutFile
+    | PutDirectory
+    | PutLink
+    | PutUnit
+    | Mask
+    | Unmask
+    | Disable
+    | Preset
+)
 
 
 def plan(config: Obj, facts: Facts, *, major: int) -> list[Action]:
     """The actions of the files stage for a config in the latest version of its line."""
-    if major == 3:
-        _refuse_3(config)
+    refuse(config, major=major)
     return [
         *_accounts(config["passwd"], facts, major=major),
         *(_files_3(config["storage"]) if major == 3 else _files_2(config["storage"])),
@@ -150,7 +176,10 @@ def plan(config: Obj, facts: Facts, *, major: int) -> list[Action]:
     ]
 
 
-def _refuse_3(config: Obj) -> None:
+def refuse(config: Obj, *, major: int) -> None:
+    """PlanError when the config asks for something that no stage does."""
+    if major != 3:
+        return
     arguments = config["kernelArguments"]
     if arguments["shouldExist"] or arguments["shouldNotExist"]:
         raise PlanError("kernelArguments: kernel arguments are not supported here")
@@ -215,6 +244,8 @@ def _user(user: Obj, facts: Facts, *, major: int) -> Iterator[Action]:
         words = _creation(given)
         words += ["--password", user["passwordHash"] or "*"]
         yield Run(("useradd", "--root", "{root}", *words, name))
+    if facts.made and not user["noCreateHome"]:
+        yield OwnHome(name, facts.made)
     if user["sshAuthorizedKeys"]:
         file = _KEYS_3 if major == 3 else _KEYS_2
         yield Keys(name, tuple(user["sshAuthorizedKeys"]), file, major == 2)
@@ -384,9 +415,10 @@ def _source(resource: Obj, *, digest_of_either: bool = False) -> Source:
 def _units(config: Obj, *, major: int) -> Iterator[Action]:
     presets: list[str] = []
     for unit in config["systemd"]["units"]:
-        name, path = unit["name"], f"{_UNITS}/{unit['name']}"
+        name, path = unit["name"], f"{UNITS}/{unit['name']}"
         for dropin in unit["dropins"]:
-            if dropin["contents"]:
+            # In version 3 an empty one is written, and hides the distribution's of that name.
+            if dropin["contents"] or (major == 3 and dropin["contents"] is not None):
                 yield PutUnit(f"{path}.d/{dropin['name']}", dropin["contents"])
         if unit["contents"]:
             yield PutUnit(path, unit["contents"])
@@ -398,6 +430,8 @@ def _units(config: Obj, *, major: int) -> Iterator[Action]:
             presets.append(f"enable {name}")
         elif unit["enabled"] is False:
             presets.append(f"disable {name}")
+            if major == 3:
+                yield Disable(name)
     if presets:
         yield Preset(tuple(_join_instances(presets)) if major == 3 else tuple(presets))
     if major == 2:

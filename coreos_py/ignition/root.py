@@ -78,12 +78,3 @@ def number_of(name: str, passwd: str) -> int | None:
         if parts[0] == name and len(parts) > 2 and parts[2].isdigit():
             return int(parts[2])
     return None
-
-
-def home_of(name: str, passwd: str) -> str:
-    """A user's home in the text of /etc/passwd, "" if there is no such user."""
-    for line in passwd.splitlines():
-        parts = line.split(":")
-        if parts[0] == name and len(parts) > 5:
-            return parts[5]
-    return ""

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -13,6 +14,11 @@ import threading
 
 import pytest
 
+from coreos_py.base.errors import CoreosError
+from coreos_py.ignition.apply import Applier
+from coreos_py.ignition.fetch import Fetcher
+from coreos_py.ignition.plan import Disable, Owner, PutLink
+from coreos_py.ignition.root import Root
 from tests.support.procs import command, environment
 
 pytestmark = [
@@ -283,6 +289,150 @@ def test_disks(ignition, tmp_path):
     assert "there is ext4 already, swap is wanted" in done.stderr
     assert (disk.read_bytes(), volume.read_bytes()) == before
 
+
+def apply(target, *actions):
+    Applier(Root(str(target)), lambda _source: b"", say=lambda _line: None).apply(actions)
+
+
+def test_hard_links(target):
+    (target / "symbolic").symlink_to("nowhere")
+    nobody = Owner(), Owner()
+    hard = PutLink("/etc/hard", "/symbolic", True, *nobody, overwrite=False, may_be_there=True)
+    for _ in range(2):  # a link to the link itself, and the second time it is there
+        apply(target, hard)
+        assert str((target / "etc" / "hard").readlink()) == "nowhere"
+        assert (target / "symbolic").lstat().st_nlink == 2
+    (target / "other").touch()
+    with pytest.raises(CoreosError, match="/etc/hard: something else exists there already"):
+        apply(target, hard._replace(target="/other"))
+
+
+def test_disabled_units_lose_their_links(target):
+    units = target / "etc/systemd/system"
+    for directory in ("a.target.wants", "b.target.requires", "c.d"):
+        (units / directory).mkdir(parents=True)
+        (units / directory / "x.service").symlink_to("/lib/systemd/system/x.service")
+        (units / directory / "y.service").symlink_to("/lib/systemd/system/y.service")
+    (units / "alias.service").symlink_to("/lib/systemd/system/x.service")
+    (units / "x.service").write_text("[Service]\n")
+    apply(target, Disable("x.service"), Disable("none.service"))
+    left = sorted(str(path.relative_to(units)) for path in units.rglob("*.service"))
+    assert left == [
+        "a.target.wants/y.service",
+        "b.target.requires/y.service",
+        "c.d/x.service",
+        "c.d/y.service",
+        "x.service",
+    ]
+
+
+def can_mount():
+    done = subprocess.run(
+        ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="may not mount")
+def test_file_systems_below_the_root(ignition, target, tmp_path):
+    """Mounted for the files stage, with parents that belong to whom they are made for."""
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    document = {
+        "ignition": {"version": "3.3.0"},
+        "passwd": {"users": [{"name": "ann", "uid": 1234}]},
+        "storage": {
+            "filesystems": [
+                {"device": str(image), "path": "/home/ann/data/in", "format": "ext4"},
+                {"device": "/dev/null", "path": "/not/made", "format": "none"},
+            ],
+            "files": [{"path": "/home/ann/data/in/file", "user": {"name": "ann"}}],
+        },
+    }
+    assert ignition(document, "disks").returncode == 0
+    flags = f"--platform=file --config-cache={tmp_path}/cache.json --state-file={tmp_path}/state"
+    run = f"{shlex.join(command('ignition'))} --root={target} {flags}"
+    script = (
+        f"{run} --stage=mount; mountpoint -q {target}/home/ann/data/in; {run} --stage=files;"
+        f" test -e {target}/home/ann/data/in/file; {run} --stage=umount;"
+        f" ! mountpoint -q {target}/home/ann/data/in;"
+        f" mount {image} {outer}; cp -a {outer}/file {tmp_path}"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script],
+        env=environment(PATH),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "file").stat().st_uid == 1234
+    for name in ("home/ann", "home/ann/data"):
+        found = (target / name).stat()
+        assert (found.st_uid, found.st_mode & 0o7777) == (1234, 0o700), name
+    assert not (target / "not").exists()
+
+    (target / "link").symlink_to("/tmp")
+    document["storage"]["filesystems"][0]["path"] = "/link/in"
+    done = ignition(document, "mount", f"--root={target}")
+    assert done.returncode == 1
+    assert "/link/in: /link is not a directory" in done.stderr
+
+
+def test_before_there_is_a_network(ignition, target, tmp_path, server):
+    wish = tmp_path / "run" / "neednet"
+    document = {"ignition": {"version": "3.3.0"}}
+    done = ignition(document, "fetch-offline", f"--neednet={wish}")
+    assert (done.returncode, wish.exists()) == (0, False)
+    for more in (
+        {"config": {"merge": [{"source": f"{server}/part.ign"}]}},
+        {"security": {"tls": {"certificateAuthorities": [{"source": f"{server}/blob"}]}}},
+    ):
+        document["ignition"] = {"version": "3.3.0", **more}
+        done = ignition(document, "fetch-offline", f"--neednet={wish}")
+        assert (done.returncode, wish.read_bytes()) == (0, b""), done.stderr
+        wish.unlink()
+
+
+def test_request_headers():
+    """A config's come before ours, and another server than it named does not get them."""
+    seen = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(302 if self.path == "/moved" else 200)
+            self.send_header("Location", "/")
+            self.end_headers()
+
+        def log_message(self, *_args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        fetcher = Fetcher(timeout_s=60, say=lambda _line: None)
+        headers = (("X-Auth", "secret"), ("user-agent", "me"), ("Accept", "a/b"))
+        fetcher.fetch(f"http://127.0.0.1:{httpd.server_port}/moved", headers)
+        httpd.shutdown()
+    first, second = ({k: v for k, v in one.items() if k in NAMES} for one in seen)
+    assert first == {
+        "x-auth": "secret",
+        "user-agent": "me",
+        "accept": "a/b",
+        "accept-encoding": "identity",
+    }
+    assert second == {
+        "user-agent": "Ignition/2.14.0",
+        "accept": "application/vnd.coreos.ignition+json;version=3.3.0, */*;q=0.1",
+        "accept-encoding": "identity",
+    }
+
+
+NAMES = ("x-auth", "user-agent", "accept", "accept-encoding")
 
 WORDS = [
     ([], "'--platform' must be provided", 2),

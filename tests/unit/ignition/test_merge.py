@@ -27,7 +27,7 @@ def url(document):
 
 
 def whole(document):
-    found = resolve.resolve(json.dumps(document).encode(), get)
+    found = resolve.resolve(json.dumps(document).encode(), lambda _config: get)
     return json.loads(text.dump(found.config, (found.major, 3 if found.major == 3 else 0)))
 
 
@@ -150,7 +150,9 @@ def test_special_bits_of_a_newer_part_are_kept():
     part = config({"storage": {"directories": [{"path": "/new", "mode": 0o1777}]}}, "3.6.0")
     document = config({"storage": {"files": [{"path": "/old", "mode": 0o4755}]}})
     document["ignition"]["config"] = {"merge": [url(part)]}
-    kept = text.dump(resolve.resolve(json.dumps(document).encode(), get).config, (3, 3))
+    kept = text.dump(
+        resolve.resolve(json.dumps(document).encode(), lambda _config: get).config, (3, 3)
+    )
     again = whole(json.loads(kept))
     assert json.loads(kept)["ignition"]["version"] == "3.6.0"
     assert again["storage"]["files"][0]["mode"] == 0o755
@@ -192,10 +194,95 @@ def test_a_part_with_errors_is_refused():
     assert caught.value.lines[0].endswith("path not absolute")
 
 
+def test_what_configs_say_about_fetching_holds_for_what_they_refer_to():
+    first = config(proxy={"httpProxy": "http://p"}, config={"merge": [{"source": "http://a"}]})
+    served = {
+        "http://a": config(
+            timeouts={"httpTotal": 5}, config={"merge": [{"source": "http://b"}, url(config())]}
+        ),
+        "http://b": config(
+            proxy={"httpProxy": "http://q"}, config={"replace": {"source": "http://c"}}
+        ),
+        "http://c": config(),
+    }
+    asked = []
+
+    def settle(config):
+        settings = config["ignition"]
+
+        def fetch(source):
+            seen = (settings["proxy"]["httpProxy"], settings["timeouts"]["httpTotal"])
+            asked.append((source.url[:8], *seen))
+            return json.dumps(served[source.url]).encode() if source.url in served else get(source)
+
+        return fetch
+
+    resolve.resolve(json.dumps(first).encode(), settle)
+    assert asked == [
+        ("http://a", "http://p", None),
+        ("http://b", "http://p", 5),
+        ("http://c", "http://q", 5),
+        ("data:;ba", "http://p", 5),
+    ]
+
+
+def test_what_was_merged_has_to_hold_the_rules():
+    part = config(storage(files=[{"path": "/a/b"}]))
+    document = config(
+        storage(links=[{"path": "/a", "target": "/c"}]), config={"merge": [url(part)]}
+    )
+    with pytest.raises(resolve.Unusable, match="not valid as it was merged") as caught:
+        whole(document)
+    assert caught.value.lines == ["error at $.storage.files.0: file path includes link in config"]
+
+
+def test_the_systems_configs_are_below():
+    """Those of one file each, the first at the bottom; what they refer to does not count."""
+
+    def system(mode, more):
+        files = storage(files=[{"path": "/a", "mode": mode}, {"path": more}])
+        return json.dumps(config(files, config={"merge": [{"source": "http://x"}]})).encode()
+
+    own = resolve.resolve(
+        json.dumps(config(storage(files=[{"path": "/a", "user": {"id": 7}}]))).encode(),
+        lambda _config: get,
+    )
+    found = resolve.under([system(1, "/b"), system(2, "/c")], own, where=["1", "2"])
+    assert json.loads(text.dump(found.config, (3, 3)))["storage"]["files"] == [
+        {"path": "/a", "user": {"id": 7}, "mode": 2},
+        {"path": "/b"},
+        {"path": "/c"},
+    ]
+    old = json.dumps(config(version="2.0.0")).encode()
+    with pytest.raises(
+        CoreosError, match="a config of version 3 cannot be part of one of version 2"
+    ):
+        resolve.under([old], own, where=["old"])
+
+
+@pytest.mark.parametrize(
+    ("sources", "remote"),
+    [
+        (["data:,x", "oem:///x"], ""),
+        (["data:,x", "http://x"], "http://x"),
+        (["", "s3://b/k"], "s3://b/k"),
+    ],
+)
+def test_what_needs_a_network(sources, remote):
+    files = [
+        {"filesystem": "root", "path": "/a", "mode": 0, "contents": {"source": source}}
+        for source in sources
+    ]
+    document = json.dumps(config(storage(files=files), "2.2.0")).encode()
+    assert resolve.remote(resolve.resolve(document, lambda _config: get).config) == remote
+
+
 def test_circles_end():
     document = config(config={"merge": [{"source": "http://self"}]})
     with pytest.raises(CoreosError, match="more than 16 deep"):
-        resolve.resolve(json.dumps(document).encode(), lambda _s: json.dumps(document).encode())
+        resolve.resolve(
+            json.dumps(document).encode(), lambda _config: lambda _s: json.dumps(document).encode()
+        )
 
 
 def test_verification():

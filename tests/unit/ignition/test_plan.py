@@ -9,12 +9,23 @@ import pytest
 from coreos_py.base.errors import CoreosError
 from coreos_py.ignition import acquire, diskplan, plan, resolve
 from coreos_py.ignition.diskplan import Found, Partition, Resolved
-from coreos_py.ignition.plan import Facts, Keys, Mask, Preset, PutDirectory, PutFile, Run, Unmask
+from coreos_py.ignition.plan import (
+    Disable,
+    Facts,
+    Keys,
+    Mask,
+    OwnHome,
+    Preset,
+    PutDirectory,
+    PutFile,
+    Run,
+    Unmask,
+)
 
 
-def actions(document, *, users=(), groups=()):
-    whole = resolve.resolve(json.dumps(document).encode(), lambda _source: b"")
-    facts = Facts(frozenset(users), frozenset(groups))
+def actions(document, *, users=(), groups=(), made=()):
+    whole = resolve.resolve(json.dumps(document).encode(), lambda _config: lambda _source: b"")
+    facts = Facts(frozenset(users), frozenset(groups), made)
     return plan.plan(whole.config, facts, major=whole.major)
 
 
@@ -145,6 +156,28 @@ def test_places_of_version_2():
         actions(document)
 
 
+@pytest.mark.parametrize(
+    ("document", "written"),
+    [
+        (v3, {"/etc/systemd/system/a.service.d/b.conf": ""}),
+        (v2, {}),
+    ],
+)
+def test_empty_texts_for_systemd(document, written):
+    dropins = [{"name": "b.conf", "contents": ""}, {"name": "c.conf"}]
+    units = [{"name": "a.service", "contents": "", "dropins": dropins}]
+    assert dict(actions(document(systemd={"units": units}))) == written
+
+
+def test_homes_where_something_is_mounted():
+    users = [{"name": "a"}, {"name": "b", "noCreateHome": True}]
+    document = v3(passwd={"users": users})
+    made = ("/home", "/home/a")
+    found = actions(document, made=made)
+    assert [action for action in found if isinstance(action, OwnHome)] == [OwnHome("a", made)]
+    assert not any(isinstance(action, OwnHome) for action in actions(document))
+
+
 def test_units():
     units = [
         {"name": "foo@a.service", "enabled": True},
@@ -155,6 +188,7 @@ def test_units():
     new = actions(v3(systemd={"units": units}))
     assert new == [
         Unmask("/etc/systemd/system/x.service"),
+        Disable("x.service"),
         Mask("/etc/systemd/system/m.service"),
         Preset(("enable foo@.service a b", "disable x.service")),
     ]
@@ -179,7 +213,7 @@ def test_what_is_not_supported_says_so(more):
 
 def parts(*wanted, version="3.3.0"):
     document = v3(version, storage={"disks": [{"device": "/dev/a", "partitions": list(wanted)}]})
-    whole = resolve.resolve(json.dumps(document).encode(), lambda _source: b"")
+    whole = resolve.resolve(json.dumps(document).encode(), lambda _config: lambda _source: b"")
     return [diskplan.wanted(p) for p in whole.config["storage"]["disks"][0]["partitions"]]
 
 
@@ -229,7 +263,7 @@ def test_partitions(wanted, there, resolved, expected):
 
 def fs(**more):
     document = v3(storage={"filesystems": [{"device": "/dev/a", **more}]})
-    whole = resolve.resolve(json.dumps(document).encode(), lambda _source: b"")
+    whole = resolve.resolve(json.dumps(document).encode(), lambda _config: lambda _source: b"")
     return diskplan.wanted_filesystem(whole.config["storage"]["filesystems"][0])
 
 
@@ -238,10 +272,16 @@ FILESYSTEMS = [
     (
         {"format": "ext4", "label": "L", "uuid": "U", "options": ["-q"]},
         Found(),
-        "mkfs.ext4 -F -L L -U U -q /dev/a",
+        "mkfs.ext4 -F -L L -U u -q /dev/a",
     ),
-    ({"format": "xfs", "uuid": "U"}, Found(), "mkfs.xfs -f -m uuid=U /dev/a"),
-    ({"format": "vfat", "label": "L", "uuid": "AA-BB"}, Found(), "mkfs.vfat -n L -i AABB /dev/a"),
+    ({"format": "xfs", "uuid": "U"}, Found(), "mkfs.xfs -f -m uuid=u /dev/a"),
+    (
+        {"format": "vfat", "label": "L", "uuid": "AABB-CCDD"},
+        Found(),
+        "mkfs.vfat -n L -i aabbccdd /dev/a",
+    ),
+    ({"format": "vfat", "uuid": "2E24EC82"}, Found("vfat", "", "2E24-EC82"), ""),
+    ({"format": "ext4", "label": ""}, Found("ext4", "L", "U"), "there is ext4 already"),
     ({"format": "swap"}, Found(), "mkswap -f /dev/a"),
     ({"format": "ext4"}, Found("ext4", "L", "U"), ""),
     ({"format": "ext4", "label": "M"}, Found("ext4", "L", "U"), "there is ext4 already"),
@@ -282,7 +322,9 @@ def test_what_version_2_0_creates():
             ],
         },
     )
-    whole = resolve.resolve(json.dumps(document).encode(), lambda _source: b"").config["storage"]
+    whole = resolve.resolve(
+        json.dumps(document).encode(), lambda _config: lambda _source: b""
+    ).config["storage"]
     wanted = [diskplan.wanted(part) for part in whole["disks"][0]["partitions"]]
     (made,) = diskplan.create_only("/dev/a", wanted)
     assert " ".join(made.argv) == "sgdisk --new=1:2048:+2048 /dev/a"
