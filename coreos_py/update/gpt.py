@@ -311,8 +311,10 @@ class Gpt:
         cgpt repair's lines, without a full stop.
         """
         said = []
-        grown = self.header(self.good_header).last_usable != self.sectors - 2 - ENTRIES_SECTORS
-        alternate = self.header(PRIMARY).alternate_lba != self.sectors - 1
+        header = self.header(self.good_header)
+        grown = header.last_usable != self.sectors - 2 - ENTRIES_SECTORS
+        is_first = self.good_header == PRIMARY
+        alternate = is_first and header.alternate_lba != self.sectors - 1
         primary = not self.valid_headers & PRIMARY or grown or alternate
         secondary = not self.valid_headers & SECONDARY or grown or alternate
         if primary:
@@ -325,7 +327,7 @@ class Gpt:
             said.append("Secondary Header is updated")
         if grown:
             good = self.good_header
-            header = self.header(good)._replace(last_usable=self.sectors - 2 - ENTRIES_SECTORS)
+            header = header._replace(last_usable=self.sectors - 2 - ENTRIES_SECTORS)
             self._headers[good] = _HEADER.pack(*header) + self._headers[good][HEADER_SIZE:]
         return said
 

@@ -148,6 +148,41 @@ def test_both_copies_bad():
         load(bytes(disk))
 
 
+_PLACES = {
+    "Primary Header": SECTOR,
+    "Primary Entries": 2 * SECTOR,
+    "Secondary Entries": -33 * SECTOR,
+    "Secondary Header": -SECTOR,
+}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        (),
+        *((name,) for name in _PLACES),
+        ("Primary Header", "Primary Entries"),
+        ("Secondary Entries", "Secondary Header"),
+        ("Primary Header", "Secondary Entries"),
+        ("Primary Entries", "Secondary Header"),
+    ],
+)
+@pytest.mark.parametrize("amount", [1, 92])
+def test_what_is_repaired(damaged, amount):
+    """The rows of cgpt's own test: only what is damaged is said to be updated."""
+    gpt = make((1, 0, 1), (2, 1, 0))
+    disk = bytearray(written(gpt.changes()))
+    for name in damaged:
+        at = _PLACES[name] % len(disk)
+        disk[at : at + amount] = bytes(byte ^ 0xFF for byte in disk[at : at + amount])
+    read = load(bytes(disk))
+    assert read.repair() == [f"{name} is updated" for name in damaged]
+    again = load(written(read.changes(), bytes(disk)))
+    assert again.is_whole
+    assert again.entries == gpt.entries
+    assert again.repair() == []
+
+
 def test_every_flipped_byte_of_one_copy_is_harmless():
     gpt = make((1, 0, 1), (2, 1, 0))
     disk = written(gpt.changes())
