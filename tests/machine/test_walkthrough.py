@@ -19,19 +19,20 @@ TOP = Path(__file__).resolve().parents[2]
 EXAMPLES = TOP / "packaging" / "examples"
 
 COUNT = 4
+PORT = 28080  # of the examples' web servers
 
 pytestmark = pytest.mark.machine
 
 
 # The example's announcement, for an etcd without the v2 API.
-ANNOUNCE_V3 = """\
+ANNOUNCE_V3 = f"""\
 [Unit]
 BindsTo=web@%i.service
 After=web@%i.service
 
 [Service]
 EnvironmentFile=-/etc/environment
-ExecStart=/bin/sh /usr/local/bin/announce /services/web/%i ${COREOS_PUBLIC_IPV4}:8080
+ExecStart=/bin/sh /usr/local/bin/announce /services/web/%i ${{COREOS_PUBLIC_IPV4}}:{PORT}
 ExecStop=/bin/sh /usr/local/bin/announce /services/web/%i
 Restart=on-failure
 RestartSec=1
@@ -118,7 +119,7 @@ def announced_places(machines: Machines, *, api: str) -> dict[int, str] | None:
     """Web server -> where it runs, once all three run and say just that."""
     found, told = units(machines, 1), announcements(machines, api=api)
     places = {i: found[f"web@{i}.service"][0] for i in (1, 2, 3)}
-    return places if told == {str(i): f"{place}:8080" for i, place in places.items()} else None
+    return places if told == {str(i): f"{place}:{PORT}" for i, place in places.items()} else None
 
 
 @pytest.mark.timeout(2400)
@@ -132,7 +133,7 @@ def test_services_outlive_a_machine(machines: Machines, api: str):
     places = within(PATIENCE_S, lambda: announced_places(machines, api=api))
     assert len(set(places.values())) == 3, places
     for place in places.values():
-        assert machines.insist(1, "curl", "-sSf", f"{place}:8080/x") == "Hello /x\n"
+        assert machines.insist(1, "curl", "-sSf", f"{place}:{PORT}/x") == "Hello /x\n"
 
     victim = next(i for i in (1, 2, 3) if not places[i].endswith(".101"))
     lost = places[victim]
@@ -150,11 +151,11 @@ def test_services_outlive_a_machine(machines: Machines, api: str):
     def followed() -> bool:
         announced = announcements(machines, api=api).get(str(victim))
         log = ("journalctl", "-n", "30", "--no-pager", "-u", "fleet", "-u", "web-announce@*")
-        assert announced == f"{place}:8080", f"{announced}\n{machines.run(announcer, *log)}"
+        assert announced == f"{place}:{PORT}", f"{announced}\n{machines.run(announcer, *log)}"
         return True
 
     within(PATIENCE_S, followed)
-    assert machines.insist(1, "curl", "-sSf", f"{place}:8080/still") == "Hello /still\n"
+    assert machines.insist(1, "curl", "-sSf", f"{place}:{PORT}/still") == "Hello /still\n"
 
     machines.power_on(machines.number_at(lost))
     listing = ("fleetctl", "list-machines", "--no-legend")
