@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import unquote_plus
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.base.gostring import quote
@@ -41,6 +41,7 @@ _METHODS = {
 }
 _FORM_METHODS = ("POST", "PUT", "PATCH")
 _INT64 = 1 << 63
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Route(NamedTuple):
@@ -87,11 +88,12 @@ def requested_size(
 
     A form in the body decides before the query. `size_max` 0: no limit.
     """
-    text = ""
+    text = None
     is_form = content_type.partition(";")[0].strip().lower() == keys_request.FORM_TYPE
     if method in _FORM_METHODS and is_form:
-        text = _first_size(body.decode("utf-8", "replace"))
-    text = text or _first_size(query)
+        text = _first_size(body.decode("utf-8", "surrogateescape"))
+    if text is None:
+        text = _first_size(query)
     size = _atoi(text) if text else DEFAULT_SIZE
     if size < 1:
         raise BadSize(f"size must be at least 1, not {size}")
@@ -100,8 +102,13 @@ def requested_size(
     return size
 
 
-def _first_size(form: str) -> str:
-    return parse_qs(form, keep_blank_values=True).get("size", [""])[0]
+def _first_size(form: str) -> str | None:
+    """As Go's ParseForm finds it, which passes over what it cannot read."""
+    for pair in form.split("&"):
+        name, _, value = pair.partition("=")
+        if ";" not in pair and not _BAD_ESCAPE.search(pair) and unquote_plus(name) == "size":
+            return unquote_plus(value)
+    return None
 
 
 def _atoi(text: str) -> int:

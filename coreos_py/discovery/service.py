@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from coreos_py.http.exchange import Pending
     from coreos_py.http.reply import Reply
 
-BODY_MAX = 1 << 20
+BODY_MAX = 10 << 20  # as much as etcd takes in a form
 HOME_URL = "https://coreos.com/docs/cluster-management/setup/cluster-discovery/"
 _ROBOTS = b"User-agent: *\nDisallow: /"
 _RAFT_INTERNAL_ERROR = 300
