@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from coreos_py.http.message import Response, error_body
 from coreos_py.roller.call import Call, Handler, Undo
-from coreos_py.roller.db.driver import DatabaseError, Late
+from coreos_py.roller.db.driver import DatabaseError, Late, Rejected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ class _Lane(threading.Thread):
             try:
                 self._transact([batch[len(done)]], answers)
             except Late as error:
-                answers = [_fault(batch[len(done)], error)]
+                is_refused = isinstance(error.__cause__, Rejected)
+                reply = _fault(batch[len(done)], error)
+                answers = [reply if is_refused else _busy()]
             except Exception as error:  # noqa: BLE001 - as above
                 log.error("%s", _one_line(error))
                 if self._database is None:  # it cannot be reached at all

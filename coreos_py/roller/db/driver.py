@@ -23,7 +23,9 @@ class DatabaseError(CoreosError):
 
 
 class Late(DatabaseError):
-    """Something that was sent before has failed: nothing of the transaction has happened."""
+    """Something that was sent before has failed, the cause says how: nothing has happened of the
+    transaction.
+    """
 
 
 class Rejected(CoreosError):

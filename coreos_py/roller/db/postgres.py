@@ -253,7 +253,7 @@ class Postgres:
             if asked and left == 1:
                 raise _error(found)
             self._is_spoilt = True
-            raise Late(f"postgres: {found.text} ({found.code})")
+            raise Late(f"postgres: {found.text} ({found.code})") from _error(found)
         return rows, end
 
     def _prepared(self, reads: tuple[pgwire.Read, ...]) -> None:

@@ -248,6 +248,12 @@ def part(tx):
         tx.send("UPDATE users SET role = 'part' WHERE name = 'n'")
 
 
+def part_of_nothing(tx):
+    """Sends what there is, and waits for nothing."""
+    with tx.savepoint(tx):
+        pass
+
+
 def part_that_fails(tx):
     with tx.savepoint(tx):
         raise ZeroDivisionError
@@ -281,14 +287,32 @@ def test_one_that_failed_ends_the_transaction(prepared, steps, words):
         use_new_statements(tx)
 
 
-def test_what_was_not_sent_never_is(prepared):
+@pytest.mark.parametrize("before", [(), (part,), (send_wrong,), (send_wrong, part_of_nothing)])
+def test_what_was_not_sent_never_is(prepared, before):
+    def send(tx):
+        tx.send("INSERT INTO users VALUES ('unsent', '', '', 1)")
+
     def end(_tx):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(prepared, lambda tx: tx.send("INSERT INTO users VALUES ('unsent', '', '', 1)"), end)
-    with prepared.transaction() as tx:
+        run(prepared, *before, send, end)
+    with rollerdb.undone(prepared) as tx:
         assert tx.one("SELECT 1 FROM users WHERE name = 'unsent'") is None
+        send(tx)
+        assert tx.one("SELECT 1 FROM users WHERE name = 'unsent'") == (1,)
+
+
+def test_a_statement_that_could_not_be_prepared_may_be_later(prepared):
+    def use(tx):
+        with prepared.savepoint(tx):
+            return tx.one("SELECT v FROM later")
+
+    with rollerdb.undone(prepared) as tx:
+        with pytest.raises(DatabaseError, match="42P01"):
+            use(tx)
+        tx.execute("CREATE TABLE later (v INTEGER)")
+        assert use(tx) is None
 
 
 def test_a_commit_that_turns_out_to_be_a_rollback(prepared):

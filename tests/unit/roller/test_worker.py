@@ -178,18 +178,42 @@ def test_who_fails_late_pays_alone(place, caplog):
         tx.send("INSERT INTO late (v) VALUES (9)")
         raise Undo(Response(409))
 
+    def broken(tx, _call):
+        tx.send("UPDATE nowhere SET v = 1")
+        return Response(200)
+
     async def scenario(worker):
         gate = threading.Event()
         first = asyncio.ensure_future(worker.run(lambda *_: wait(gate), call(), write=True))
         await asyncio.sleep(0)
-        handlers = (send(1), send(1), ask, undo, send(2), send(2), undo, send(3), send(3), ask)
+        handlers = (
+            send(1),
+            send(1),
+            ask,
+            undo,
+            broken,
+            send(2),
+            send(2),
+            undo,
+            send(3),
+            send(3),
+            ask,
+        )
         work = [asyncio.ensure_future(worker.run(item, call(), write=True)) for item in handlers]
         await asyncio.sleep(0)
         gate.set()
         answers = await asyncio.gather(first, *work)
-        wanted = [200, 200, 500, 200, 409, 200, 500, 409, 200, 500, 200]
+        wanted = [200, 200, 500, 200, 409, 503, 200, 500, 409, 200, 500, 200]
         assert [reply.status for reply in answers] == wanted
         assert (answers[3].body, answers[-1].body) == (b"1", b"3")
+        gate.clear()
+        first = asyncio.ensure_future(worker.run(lambda *_: wait(gate), call(), write=True))
+        await asyncio.sleep(0)
+        work = [asyncio.ensure_future(worker.run(send(4), call(), write=True)) for _ in range(2)]
+        await asyncio.sleep(0)
+        gate.set()
+        answers = await asyncio.gather(first, *work)  # found out by the commit
+        assert [reply.status for reply in answers] == [200, 200, 500]
 
     def wait(gate):
         gate.wait(60)
@@ -198,8 +222,9 @@ def test_who_fails_late_pays_alone(place, caplog):
     try:
         run(None, scenario, open_writer=lambda: connect(place))
         with closing(connect(place)) as database, database.transaction() as tx:
-            assert tx.all("SELECT v FROM late ORDER BY v") == [(1,), (2,), (3,)]
-        assert caplog.text.count("POST /x: ") == 3
+            assert tx.all("SELECT v FROM late ORDER BY v") == [(1,), (2,), (3,), (4,)]
+        for word in ("duplicate" if "postgres" in place else "UNIQUE", "nowhere"):
+            assert word in caplog.text
     finally:
         with closing(connect(place)) as database, database.transaction() as tx:
             tx.execute("DROP TABLE late")
