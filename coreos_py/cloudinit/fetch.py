@@ -16,6 +16,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from coreos_py.base import durations
+from coreos_py.cloudinit import gotext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ _FIRST_PAUSE_MS = 50  # doubled before the first pause
 _PAUSE_MAX_MS = 5000
 _READ_BYTES = 1 << 16
 _AGENT = "coreos-cloudinit"
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class FetchError(Exception):
@@ -62,6 +64,10 @@ class Client:
     def get(self, url: str) -> bytes:
         """One request; FetchError."""
         deadline = time.monotonic() + self._timeout_s
+        if any(char < " " or char == "\x7f" for char in url):
+            text = gotext.quote(url)
+            raise FetchError(f"parse {text}: net/url: invalid control character in URL")
+        url = urllib.parse.quote(url, safe=_PRINTABLE, errors="surrogateescape")
         try:
             request = urllib.request.Request(url, headers=self._headers)
             with _opener(url).open(request, timeout=self._timeout_s) as reply:

@@ -7,6 +7,7 @@ speaks to VMware's backdoor itself; here vmtoolsd does.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ _VMTOOLSD_TIMEOUT_S = 30
 _USER_DATA_FIELD = "cloudinit-user-data"
 # Everything is counted upwards until a number is missing; a host that answers all of them lies.
 _NUMBERS_MAX = 256
+_QUOTED = re.compile(rb"\"[^\"<]*\"|'[^'<]*'")
 
 
 class VMware:
@@ -144,9 +146,12 @@ def _ovf_reader(data: bytes) -> Read:
 
 
 def ovf_properties(data: bytes) -> dict[str, str]:
-    """The properties of an OVF environment, whatever its namespaces; SourceError."""
+    """The properties of an OVF environment, whatever its namespaces; SourceError.
+
+    A property may be a whole cloud-config: as for Go, and against the rules of XML, its lines stay.
+    """
     try:
-        top = ET.fromstring(data)
+        top = ET.fromstring(_QUOTED.sub(_with_lines, data))
     except (ET.ParseError, ValueError, LookupError) as error:
         raise SourceError(f"XML syntax error: {error}") from None
     found = {}
@@ -154,6 +159,11 @@ def ovf_properties(data: bytes) -> dict[str, str]:
         local = {name.rpartition("}")[2]: value for name, value in item.attrib.items()}
         found[local.get("key", "")] = local.get("value", "")
     return found
+
+
+def _with_lines(quoted: re.Match[bytes]) -> bytes:
+    value = quoted.group().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return value.replace(b"\n", b"&#10;").replace(b"\t", b"&#9;")
 
 
 def _host_reader(log: Log) -> Read:

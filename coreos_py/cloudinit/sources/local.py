@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ from coreos_py.cloudinit.sources.source import NoMetadata, read_file, read_if_th
 
 if TYPE_CHECKING:
     from coreos_py.cloudinit.log import Log
+
+# net.SplitHostPort: an address with colons needs brackets, and there are no others.
+_HOST_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):[^\[\]:]*")
 
 
 class LocalFile(NoMetadata):
@@ -92,23 +96,23 @@ class Waagent:
 
 
 def shared_config(data: bytes) -> Metadata:
-    """The addresses in Azure's SharedConfig.xml; MetadataError."""
+    """The addresses in Azure's SharedConfig.xml, whatever its namespace; MetadataError."""
     try:
         top = ET.fromstring(data)
     except (ET.ParseError, ValueError, LookupError) as error:
         raise MetadataError(f"XML syntax error: {error}") from None
-    incarnation = top.find("Incarnation")
+    incarnation = top.find("{*}Incarnation")
     wanted = incarnation.get("instance", "") if incarnation is not None else ""
-    for instance in top.iterfind("Instances/Instance"):
+    for instance in top.iterfind("{*}Instances/{*}Instance"):
         if instance.get("id", "") == wanted:
             break
     else:
         return Metadata()
     public = None
-    for endpoint in instance.iterfind("InputEndpoints/Endpoint"):
-        host, colon, port = endpoint.get("loadBalancedPublicAddress", "").rpartition(":")
-        if colon and ":" not in host.strip("[]") and "/" not in port:
-            public = ip.parse(host.strip("[]"))
+    for endpoint in instance.iterfind("{*}InputEndpoints/{*}Endpoint"):
+        found = _HOST_PORT.fullmatch(endpoint.get("loadBalancedPublicAddress", ""))
+        if found:
+            public = ip.parse(found[1] or found[2] or "")
             break
     return Metadata(public_ipv4=public, private_ipv4=ip.parse(instance.get("address", "")))
 

@@ -185,9 +185,32 @@ def test_waagent(tmp_path):
     (tmp_path / "SharedConfig.xml").write_bytes(SHARED_CONFIG)
     assert found.user_data() == DATA
     assert shown(found.metadata()) == {"public_ipv4": "1.2.3.4", "private_ipv4": "10.0.0.2"}
+    named = SHARED_CONFIG.replace(b"<SharedConfig>", b'<SharedConfig xmlns="urn:azure">')
+    assert local.shared_config(named) == found.metadata()
     (tmp_path / "SharedConfig.xml").write_bytes(b"<a>")
     with pytest.raises(MetadataError, match="XML syntax error"):
         found.metadata()
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("1.2.3.4:22", "1.2.3.4"),
+        ("[2::1]:22", "2::1"),
+        ("1.2.3.4:", "1.2.3.4"),
+        ("1.2.3.4:a/b", "1.2.3.4"),
+        ("name:22", None),
+        ("2::1:22", "5.6.7.8"),
+        ("[2::1]", "5.6.7.8"),
+        ("1.2.3.4", "5.6.7.8"),
+        ("1.2.3.4]:22", "5.6.7.8"),
+        ("[1.2.3.4]x:22", "5.6.7.8"),
+    ],
+)
+def test_which_endpoint_is_public(address, public):
+    data = SHARED_CONFIG.replace(b"1.2.3.4:22", b"").replace(b"nonsense", address.encode())
+    found = local.shared_config(data).public_ipv4
+    assert (ip.text(found) if found else None) == public
 
 
 # Over HTTP
@@ -421,6 +444,13 @@ def test_vmware(tmp_path):
     }
 
 
+def test_vmware_keeps_the_lines_of_a_property(tmp_path):
+    data = "#cloud-config\nhostname: 'h'\n#\ttab &quot;q&quot;\r\n"
+    found = vmware(tmp_path, {"coreos.config.data": data, "hostname": "a b"})
+    assert found.user_data() == b"#cloud-config\nhostname: 'h'\n#\ttab \"q\"\n"
+    assert found.metadata().hostname == "a b"
+
+
 def test_vmware_from_a_url(tmp_path):
     with Httpd({"/c": (200, DATA)}) as server:
         assert vmware(tmp_path, {"coreos.config.url": f"{server.url}/c"}).user_data() == DATA
@@ -551,12 +581,18 @@ def test_retries_end():
             "file:///etc/passwd",
             "URL file:///etc/passwd does not have a valid HTTP scheme. Skipping.",
         ),
+        ("http://h/a\0", 'parse "http://h/a\\x00": net/url: invalid control character in URL'),
     ],
 )
 def test_urls_that_are_none(url, message):
     with pytest.raises(FetchError) as caught:
         client().get_retry(url)
     assert str(caught.value) == message
+
+
+def test_urls_are_escaped_once():
+    with Httpd({"/a%20b/%C3%A9%20%25": (200, DATA)}) as server:
+        assert client().get_retry(f"{server.url}/a b/é%20%25#part") == DATA
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
