@@ -161,7 +161,7 @@ def test_the_table(client):
 def test_ttls_end_unless_they_are_renewed(client):
     async def body(etcd):
         found = (await etcd.set("/ttl/a", "1", ttl_s=2)).node
-        assert found.ttl == 2
+        assert found.ttl in (1, 2)  # what is left when the answer is made
         await etcd.set("/ttl/b", "1", ttl_s=2)
         await etcd.set("/ttl/b", "2")  # without a TTL: for good
         await etcd.create("/ttl/c", "1", ttl_s=100)

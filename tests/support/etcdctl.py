@@ -9,8 +9,8 @@ A session is a JSON file of steps that build on each other, on one fresh cluster
     {"run": [...], "while": [...], "interrupt": "text", ...}   SIGINT once stdout has the text
 
 In words, <client>, <peer> and <dead> stand for host:port of the member's client side, of its peer
-side, and of nobody. They, ids and times are masked in what is compared. The expected halves were
-recorded from etcdctl 2.3.8; to record again, name a real one:
+side, and of nobody. They, ids and times are masked in what is compared, TTLs rounded up. The
+expected halves were recorded from etcdctl 2.3.8; to record again, name a real one:
 
     REAL_ETCDCTL=/path/to/etcdctl pytest --rewrite tests/interop/test_etcdctl_sessions.py
 """
@@ -37,6 +37,7 @@ from tests.support.procs import (
 REAL = os.environ.get("REAL_ETCDCTL", "")
 _ID = re.compile(r"\b[0-9a-f]{14,16}\b")
 _TIME = re.compile(r"\b20\d\d-\d\d-\d\dT[\d:.]+Z")
+_TTL = re.compile(r'(?<="ttl":)\d+')
 _LOCAL_PORT = re.compile(r"127\.0\.0\.1:\d+->")
 
 
@@ -63,6 +64,7 @@ class Cluster:
         text = text.replace(self.client, "<client>").replace(self.peer, "<peer>")
         text = text.replace(self.dead, "<dead>")
         text = _LOCAL_PORT.sub("127.0.0.1:<port>->", text)
+        text = _TTL.sub(lambda ttl: str(-(-int(ttl[0]) // 50) * 50), text)
         return _TIME.sub("<time>", _ID.sub("<id>", text))
 
 
