@@ -325,7 +325,6 @@ class Attempt:
         return self._finish(self._after_finish)
 
     def _after_firmware(self, _outcome: object, _now_s: float) -> Action | None:
-        self.status = self.status._replace(new_version=NO_VERSION, new_size=0)
         return self._finish(self._after_untold_finish)
 
     def _finish(self, then: Callable[[object, float], Action | None]) -> Action:
@@ -341,6 +340,7 @@ class Attempt:
     def _after_untold_finish(self, outcome: object, now_s: float) -> Action | None:
         if isinstance(outcome, Failure):
             return self._fail(outcome, now_s)
+        self.status = self.status._replace(new_version=NO_VERSION, new_size=0)
         return self._after_installed(outcome, now_s)
 
     def _after_installed(self, _outcome: object, _now_s: float) -> Action | None:

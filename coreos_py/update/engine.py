@@ -182,11 +182,14 @@ class Engine:
         self.attempt.facts = self._facts()
         await self._mark_good()
         action = self.attempt.begin(on_demand=on_demand, now_s=time.time())
+        told = self.attempt.status
+        self._on_status(told)
         while action is not None:
-            self._on_status(self.attempt.status)
             outcome = await self._perform(action)
             action = self.attempt.done(outcome, now_s=time.time())
-        self._on_status(self.attempt.status)
+            if self.attempt.status != told:
+                told = self.attempt.status
+                self._on_status(told)
 
     # -- actions
 
