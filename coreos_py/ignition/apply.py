@@ -151,7 +151,7 @@ class Applier:
             parts = []
             for name in sorted(os.listdir(directory)):
                 with open(os.path.join(directory, name), "rb") as file:
-                    parts.append(file.read())
+                    parts += [file.read(), b"\n"]
             path = f"{ssh}/authorized_keys"
             self._write(self._root, path, b"".join(parts), mode=_KEYS_MODE, uid=uid, gid=gid)
 

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coreos_py.base.atomic import write_atomically
 from coreos_py.base.errors import CoreosError
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from coreos_py.ignition.decode import Obj
     from coreos_py.ignition.plan import Source
     from coreos_py.ignition.resolve import Whole
-    from coreos_py.ignition.schema import Version
 
 STAGES = ("fetch", "fetch-offline", "disks", "files", "kargs", "mount", "umount")
 RESULT = "/etc/.ignition-result.json"
@@ -68,7 +67,7 @@ SETTINGS = (
         "state-file",
         STRING,
         "/run/ignition/state",
-        help="where mount tells files which directories it has made",
+        help="where a stage tells the next what it has found and made",
     ),
     Setting("log-to-stdout", BOOL, help="say what is done on standard output"),
     Setting("dry-run", BOOL, help="say what would be done, and do nothing"),
@@ -151,7 +150,7 @@ class Stage:
     def run(self) -> int:
         """Find the config and do what the stage does with it; CoreosError."""
         try:
-            whole, version = self._config()
+            whole = self._config()
             if self._offline and (url := resolve.remote(whole.config)):
                 raise NeedsNetwork(f"{url}: there is no network yet")
         except NeedsNetwork as need:
@@ -161,12 +160,11 @@ class Stage:
         root, dry_run = self._values["root"], self._values["dry-run"]
         match self._values["stage"]:
             case "disks":
-                before_2_3 = version < (2, 3)
-                Disks(whole.config, before_2_3=before_2_3, dry_run=dry_run, say=self._say).run()
+                Disks(whole.config, dry_run=dry_run, say=self._say).run()
             case "mount" if whole.major == 3:
                 made = mounts.mount(whole.config, root, dry_run=dry_run, say=self._say)
                 if made:
-                    self._write_file("state-file", json.dumps({"made": made}) + "\n")
+                    self._remember(made=made)
             case "umount" if whole.major == 3:
                 mounts.unmount(whole.config, root, dry_run=dry_run, say=self._say)
             case "files":
@@ -181,22 +179,29 @@ class Stage:
         except OSError as error:
             raise CoreosError(f"{path}: {error.strerror}") from None
 
-    def _made(self) -> tuple[str, ...]:
+    def _remember(self, **values: object) -> None:
+        before = {"given": True, "made": [], **self._state()}
+        if (after := {**before, **values}) != before:
+            self._write_file("state-file", json.dumps(after) + "\n")
+
+    def _state(self) -> dict[str, Any]:
+        """What earlier stages have to tell."""
         path = self._values["state-file"]
         try:
             with open(path, "rb") as file:
-                return tuple(str(name) for name in json.load(file)["made"])
+                found = json.load(file)
         except FileNotFoundError:
-            return ()
-        except (OSError, ValueError, LookupError, TypeError) as error:
+            return {}
+        except (OSError, ValueError) as error:
             raise CoreosError(f"{path}: {error}") from None
+        return found if isinstance(found, dict) else {}
 
     def _files(self, whole: Whole) -> None:
         root = Root(self._values["root"])
         facts = plan.Facts(
             names_in(root.read_text("/etc/passwd")),
             names_in(root.read_text("/etc/group")),
-            self._made(),
+            tuple(str(directory) for directory in self._state().get("made", ())),
         )
         actions = plan.plan(whole.config, facts, major=whole.major)
         if self._values["dry-run"]:
@@ -219,7 +224,7 @@ class Stage:
         result: dict[str, object] = {
             "provisioningBootID": boot_id,
             "provisioningDate": now,
-            "userConfigProvided": self._given,
+            "userConfigProvided": self._state().get("given", True),
         }
         if before:
             try:
@@ -235,8 +240,8 @@ class Stage:
 
     # -- the config ------
 
-    def _config(self) -> tuple[Whole, Version]:
-        """The config, with the system's below it; and the version it was written in."""
+    def _config(self) -> Whole:
+        """The config, with the system's below it."""
         cache = self._values["config-cache"]
         if self._values["clear-cache"] and os.path.exists(cache):
             os.unlink(cache)
@@ -248,17 +253,19 @@ class Stage:
             found, is_kept = self._acquired(base), False
         parsed = config.parse(found.data)
         whole = resolve.resolve(found.data, self._settle, where=found.where)
-        plan.refuse(whole.config, major=whole.major)
+        below, places = [given.data for given in base], [given.where for given in base]
+        final = resolve.under(below, whole, where=places)
+        plan.refuse(final.config, major=final.major)
         for line in parsed.report.lines(found.data.decode("utf-8", "replace")):
             self._say(line)
-        assert parsed.version is not None
-        version = parsed.version if parsed.version[0] != 1 else (2, 0)
         if not is_kept and not self._values["dry-run"]:
             self._embed_authorities(whole.config)
+            assert parsed.version is not None
+            version = parsed.version if parsed.version[0] != 1 else (2, 0)
             kept = text.dump(whole.config, version)
             write_atomically(cache, kept.encode("utf-8", "surrogateescape"), mode=0o640)
-        below, places = [given.data for given in base], [given.where for given in base]
-        return resolve.under(below, whole, where=places), version
+            self._remember(given=self._given, made=[])
+        return final
 
     def _acquired(self, base: list[Given]) -> Given:
         fetcher = Fetcher(timeout_s=self._patience_s, offline=self._offline, say=self._say)

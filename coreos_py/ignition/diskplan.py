@@ -109,14 +109,6 @@ def zap(device: str) -> Command:
     return Command(("sgdisk", "--zap-all", device))
 
 
-def create_only(device: str, parts: Sequence[Wanted]) -> list[Command]:
-    """One call for all, as specs before 2.3 have it: sgdisk refuses numbers that are taken."""
-    if not parts:
-        return []
-    words = [word for part in parts for word in _new(part)]
-    return [Command(("sgdisk", *words, device))]
-
-
 def question(device: str, parts: Sequence[Wanted]) -> Command | None:
     """A dry run that tells where the partitions would be; None if nothing is left open."""
     words: list[str] = []

@@ -43,13 +43,11 @@ class Disks:
         self,
         config: Obj,
         *,
-        before_2_3: bool,
         dry_run: bool,
         say: Callable[[str], None],
         timeout_s: float = DEVICE_TIMEOUT_S,
     ) -> None:
         self._storage = config["storage"]
-        self._before_2_3 = before_2_3
         self._dry_run = dry_run
         self._say = say
         self._timeout_s = timeout_s
@@ -95,11 +93,8 @@ class Disks:
         parts = [diskplan.wanted(part) for part in disk["partitions"]]
         if disk["wipeTable"]:
             self._zap(device)
-        if self._before_2_3:
-            commands = diskplan.create_only(device, parts)
-        else:
-            present = [] if disk["wipeTable"] and self._dry_run else self._present(device)
-            commands = diskplan.partitions(device, parts, present, self._resolve(device, parts))
+        present = [] if disk["wipeTable"] and self._dry_run else self._present(device)
+        commands = diskplan.partitions(device, parts, present, self._resolve(device, parts))
         for command in commands:
             self._do(command)
         if commands and not self._dry_run:
@@ -113,6 +108,8 @@ class Disks:
             self._do(command)
 
     def _present(self, device: str) -> list[Partition]:
+        if self._dry_run and not os.path.exists(device):
+            return []
         printed = tools.check(["sgdisk", "-p", device])
         return [self._info(device, int(number)) for number in _ROW.findall(printed)]
 
@@ -121,7 +118,7 @@ class Disks:
 
     def _resolve(self, device: str, parts: list[diskplan.Wanted]) -> dict[int, Resolved]:
         open_ends = [p for p in parts if p.number and p.should_exist and 0 in (p.start, p.size)]
-        if not open_ends:
+        if not open_ends or (self._dry_run and not os.path.exists(device)):
             return {}
         taken = {there.number for there in self._present(device)}
         deleted = [f"--delete={part.number}" for part in open_ends if part.number in taken]

@@ -23,9 +23,21 @@ _SCHEMA_3 = schema.of(LATEST_3)
 
 def lift(config: Obj, version: Version) -> Obj:
     """The same config in the latest version of its line: 1 becomes 2, others get more fields."""
-    if version[0] == 1:
-        return _from_1(config)
-    return _lift(config, _SCHEMA_3 if version[0] == 3 else _SCHEMA_2, rename=version[0] == 3)
+    if version[0] == 3:
+        return _lift(config, _SCHEMA_3, rename=True)
+    lifted = _from_1(config) if version[0] == 1 else _lift(config, _SCHEMA_2, rename=False)
+    if version < (2, 3):
+        for disk in lifted["storage"]["disks"]:
+            for partition in disk["partitions"]:
+                _close(partition)
+    return lifted
+
+
+def _close(partition: Obj) -> None:
+    """Before 2.3 no start and no size meant 0: the first place, and all that is free."""
+    for name in ("start", "size"):
+        partition.fields[name] = partition[name] or 0
+    partition.fields["label"] = partition["label"] or None
 
 
 def no_references(major: int) -> Obj:

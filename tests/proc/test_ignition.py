@@ -42,6 +42,7 @@ def ignition(tmp_path):
                 "--platform=file",
                 f"--stage={stage}",
                 f"--config-cache={tmp_path}/cache.json",
+                f"--state-file={tmp_path}/state",
                 "--clear-cache",
                 "--fetch-timeout=60s",
                 *flags,
@@ -203,7 +204,7 @@ def test_files_of_version_2(ignition, target):
         assert old.stat().st_mode & 0o7777 == 0  # the mode was not set
         assert old.read_text() == "new"
         keys = target / "home/core/.ssh"
-        assert (keys / "authorized_keys").read_text() == "ssh-rsa AAA core\n"
+        assert (keys / "authorized_keys").read_text() == "ssh-rsa AAA core\n\n"
         assert (target / "etc/systemd/network/a.network").exists()
 
 
@@ -467,6 +468,23 @@ def test_user_data_for_somebody_else_is_no_error(ignition, target):
 
 
 def test_the_cache_serves_the_next_stage(ignition, target, tmp_path, server):
+    argv = [*command("ignition"), "--platform=file", "--stage=files", f"--root={target}"]
+    argv += [f"--config-cache={tmp_path}/cache.json", f"--state-file={tmp_path}/state"]
+
+    def files():
+        done = subprocess.run(
+            argv,
+            env=environment({**PATH, "IGNITION_CONFIG_FILE": "/nonexistent"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads((target / "etc/.ignition-result.json").read_text())
+
+    assert ignition("", "fetch").returncode == 0
+    assert files()["userConfigProvided"] is False
     document = {
         "ignition": {"version": "3.0.0", "config": {"merge": [{"source": f"{server}/part.ign"}]}}
     }
@@ -475,16 +493,7 @@ def test_the_cache_serves_the_next_stage(ignition, target, tmp_path, server):
     assert cache.stat().st_mode & 0o7777 == 0o640
     kept = json.loads(cache.read_text())
     assert kept["ignition"] == {"version": "3.0.0"}
-    argv = [*command("ignition"), "--platform=file", "--stage=files", f"--root={target}"]
-    done = subprocess.run(
-        [*argv, f"--config-cache={cache}"],
-        env=environment({**PATH, "IGNITION_CONFIG_FILE": "/nonexistent"}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    assert files()["userConfigProvided"] is True
     assert (target / "part").read_text() == "part"
 
 

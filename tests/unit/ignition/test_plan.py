@@ -311,7 +311,10 @@ def test_what_version_2_0_creates():
         "2.0.0",
         storage={
             "disks": [
-                {"device": "/dev/a", "partitions": [{"number": 1, "size": 2048, "start": 2048}]}
+                {
+                    "device": "/dev/a",
+                    "partitions": [{"number": 1, "size": 2048, "start": 2048}, {"number": 2}],
+                }
             ],
             "filesystems": [
                 {"name": "x", "mount": {"device": "/dev/b", "format": "ext4", "create": {}}},
@@ -326,8 +329,12 @@ def test_what_version_2_0_creates():
         json.dumps(document).encode(), lambda _config: lambda _source: b""
     ).config["storage"]
     wanted = [diskplan.wanted(part) for part in whole["disks"][0]["partitions"]]
-    (made,) = diskplan.create_only("/dev/a", wanted)
-    assert " ".join(made.argv) == "sgdisk --new=1:2048:+2048 /dev/a"
+    (made,) = diskplan.partitions("/dev/a", wanted, [], {})
+    assert " ".join(made.argv) == "sgdisk --new=1:2048:+2048 --new=2:0:0 /dev/a"
+    there = [Partition(1, 2048, 2048, "", "", "A"), Partition(2, 4096, 4096, "", "", "B")]
+    assert diskplan.partitions("/dev/a", wanted, there, {2: Resolved(4096, 4096)}) == []
+    with pytest.raises(CoreosError, match="partition 2 exists and differs in start, size"):
+        diskplan.partitions("/dev/a", wanted, there, {2: Resolved(2048, 9)})
     array = diskplan.array(whole["raid"][0])
     assert " ".join(array.argv).endswith("--raid-devices 2 --spare-devices 1 /d1 /d2 /d3")
     created = diskplan.wanted_filesystem(whole["filesystems"][0])
