@@ -217,18 +217,21 @@ def stats(
             (group_id, now_us - period_us, cap if ever >= cap else 1),
         )
     if under_way:
-        in_time = _bounded(
-            tx,
-            "SELECT COUNT(*) FROM (SELECT 1 FROM standing WHERE group_id = ? AND seen = 1"
-            " AND in_progress = 1 AND granted_us >= ? LIMIT ?) AS in_time",
-            (group_id, now_us - timeout_us, cap if under_way >= cap else 1),
-        )
+        most = cap if under_way >= cap else min(cap, _LATE_MAX)
         late = _bounded(
             tx,
             "SELECT COUNT(*) FROM (SELECT 1 FROM standing WHERE group_id = ? AND seen = 1"
             " AND in_progress = 1 AND granted_us < ? LIMIT ?) AS late",
-            (group_id, now_us - timeout_us, cap if under_way >= cap else min(cap, _LATE_MAX)),
+            (group_id, now_us - timeout_us, most),
         )
+        in_time = under_way - late
+        if late == most:  # and perhaps there are more
+            in_time = _bounded(
+                tx,
+                "SELECT COUNT(*) FROM (SELECT 1 FROM standing WHERE group_id = ? AND seen = 1"
+                " AND in_progress = 1 AND granted_us >= ? LIMIT ?) AS in_time",
+                (group_id, now_us - timeout_us, cap if under_way >= cap else 1),
+            )
     return Stats(
         total=total,
         granted=mine.granted,
