@@ -6,7 +6,6 @@ them. Everything that is looked for is waited for. A profile of its own ends wit
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import shutil
@@ -111,16 +110,6 @@ class Browser:
             deviceScaleFactor=1,
             mobile=narrow,
         )
-
-    def dark(self, *, on: bool) -> None:
-        """What the system says about light and dark."""
-        feature = {"name": "prefers-color-scheme", "value": "dark" if on else "light"}
-        self.devtools("Emulation.setEmulatedMedia", features=[feature])
-
-    def screenshot(self, path: Path) -> None:
-        """The page from top to bottom as PNG."""
-        shot = self.devtools("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
 
     def devtools(self, command: str, **params: Any) -> Any:
         """A command of Chromium's DevTools protocol."""
