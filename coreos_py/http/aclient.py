@@ -84,11 +84,13 @@ class AsyncHTTPClient:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         timeout_s: float | None = None,
+        head_timeout_s: float | None = None,
         host: str = "",
     ) -> AsyncReply:
         """One request.
 
         Returns when the head of the reply is there. Read it to the end or close it.
+        `head_timeout_s` bounds the wait for that once there is a connection.
         `host` replaces the Host header that the endpoint implies.
         """
         if self._proxy is not None and endpoint.scheme == "http":
@@ -105,7 +107,8 @@ class AsyncHTTPClient:
                         if method not in ("GET", "HEAD") or str(exc) != "EOF":
                             raise
                 conn = await self._connect(endpoint)
-                return await conn.exchange(method, data)
+                async with asyncio.timeout(head_timeout_s):
+                    return await conn.exchange(method, data)
         except TimeoutError:
             raise TimedOut("i/o timeout") from None
 

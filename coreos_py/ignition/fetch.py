@@ -198,7 +198,7 @@ class Fetcher:
                 endpoint,
                 slash + target or "/",
                 headers=headers,
-                timeout_s=_CONNECT_TIMEOUT_S + self._header_timeout_s,
+                head_timeout_s=self._header_timeout_s,
             )
             try:
                 return Reply(stream.status, stream.fields, await stream.read_all())

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.ignition.apply import Applier
-from coreos_py.ignition.fetch import Fetcher
+from coreos_py.ignition.fetch import Fetcher, FetchError
 from coreos_py.ignition.plan import Disable, Owner, PutLink
 from coreos_py.ignition.root import Root
 from tests.support.procs import command, environment
@@ -431,6 +432,17 @@ def test_request_headers():
         "accept": "application/vnd.coreos.ignition+json;version=3.3.0, */*;q=0.1",
         "accept-encoding": "identity",
     }
+
+
+def test_a_server_that_does_not_answer():
+    """It is given as long as the config says."""
+    said = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        fetcher = Fetcher(timeout_s=1.0, header_timeout_s=0.1, say=said.append)
+        with pytest.raises(FetchError, match=r"i/o timeout \(no more attempts available\)"):
+            fetcher.fetch(url)
+    assert said[0] == f"GET {url}: attempt #1: i/o timeout"
 
 
 NAMES = ("x-auth", "user-agent", "accept", "accept-encoding")
