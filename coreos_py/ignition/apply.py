@@ -333,7 +333,7 @@ class Applier:
         if not device:
             return self._root
         if device not in self._mounts:
-            self._mounts[device] = Root(tools.mount(device))
+            self._mounts[device] = Root(tools.mount(device), is_part=True)
         return self._mounts[device]
 
     def _unmount(self) -> None:

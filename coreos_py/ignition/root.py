@@ -15,10 +15,14 @@ _LINKS_MAX = 40
 
 
 class Root:
-    """The root of the machine that is configured: / or a directory."""
+    """The root of the machine that is configured: / or a directory.
 
-    def __init__(self, directory: str) -> None:
+    `is_part`: it is one of its file systems only, from which no link may lead anywhere else.
+    """
+
+    def __init__(self, directory: str, *, is_part: bool = False) -> None:
         self.directory = os.path.abspath(directory)
+        self._is_part = is_part
 
     def parent(self, path: str) -> str:
         """Where on the host the directory of a path is, as far as it exists; links followed."""
@@ -52,6 +56,8 @@ class Root:
             if links > _LINKS_MAX:
                 raise CoreosError(f"{path}: too many symbolic links")
             target = os.readlink(here)
+            if self._is_part and posixpath.normpath(target).startswith(("/", "..")):
+                raise CoreosError(f"{path}: a symbolic link leads out of the file system")
             if target.startswith("/"):
                 done.clear()
             todo += [p for p in reversed(target.split("/")) if p not in ("", ".")]

@@ -309,6 +309,19 @@ def test_hard_links(target):
         apply(target, hard._replace(target="/other"))
 
 
+def test_links_on_a_file_system_of_its_own(target):
+    """Version 2 names the file system a file is on, and that is where it is."""
+    part = Root(str(target), is_part=True)
+    for name, to, led in (("in", "etc", "/etc/x"), ("up", "../etc", ""), ("off", "/etc", "")):
+        (target / name).symlink_to(to)
+        assert Root(str(target)).entry(f"/{name}/x") == f"{target}/etc/x"
+        if led:
+            assert part.entry(f"/{name}/x") == f"{target}{led}"
+        else:
+            with pytest.raises(CoreosError, match="leads out of the file system"):
+                part.entry(f"/{name}/x")
+
+
 def test_disabled_units_lose_their_links(target):
     units = target / "etc/systemd/system"
     for directory in ("a.target.wants", "b.target.requires", "c.d"):
