@@ -104,11 +104,11 @@ class KeySets:
         """Make `data` the set; not if it is disabled, unless forced, or is to be kept."""
         path = self._path(name)
         if os.path.isfile(path):
-            if not replace:
-                self._say(f"Skipping add {name} for {self.user}, already exists.")
-                return
             if not force and os.path.getsize(path) == 0:
                 self._say(f"Skipping add {name} for {self.user}, disabled.")
+                return
+            if not replace:
+                self._say(f"Skipping add {name} for {self.user}, already exists.")
                 return
         self._say(f"Adding/updating {name}:")
         self._say(self.fingerprints(data))
@@ -120,19 +120,29 @@ class KeySets:
         if not os.path.isfile(path):
             raise KeysError(f"no set {name} for {self.user}")
         self._say(f"Removing {name}:")
+        self._tell(self._read(name))
         os.unlink(path)
 
     def disable(self, name: str) -> None:
         """Empty the set, so that later additions are ignored."""
+        path = self._path(name)
         self._say(f"Disabling {name}:")
-        self._replace(self._path(name), b"")
+        if os.path.isfile(path):
+            self._tell(self._read(name))
+        self._replace(path, b"")
 
     def show(self) -> None:
         """Print every set with its fingerprints."""
+        self._say(f"All keys for {self.user}:")
         for name in self.names():
             data = self._read(name)
             self._say(f"{name}:" if data else f"{name}: disabled")
-            if data:
+            self._tell(data)
+
+    def _tell(self, data: bytes) -> None:
+        """Print the fingerprints of keys that are here already, if they have any."""
+        if data:
+            with contextlib.suppress(KeysError):
                 self._say(self.fingerprints(data))
 
     def regenerate(self) -> None:

@@ -13,25 +13,24 @@ if TYPE_CHECKING:
     from coreos_py.cli.program import Call
     from coreos_py.cli.settings import Values
 
-_ACTIONS = ("a", "A", "d", "D", "l")
+_OPPOSITES = (("a", "A"), ("d", "D"))
 
 
 def run(call: Call) -> int:
-    """Do the one thing asked for, then write authorized_keys anew."""
+    """Add a set, take one away, list them, as was asked; then write authorized_keys anew."""
     flags = call.flags
-    chosen = [name for name in _ACTIONS if flags.given(name)]
-    if len(chosen) > 1:
-        raise UsageError(f"-{chosen[0]} and -{chosen[1]} cannot be combined")
-    data = _input(call.args) if chosen and chosen[0] in "aA" else b""
+    for one, other in _OPPOSITES:
+        if flags.given(one) and flags.given(other):
+            raise UsageError(f"-{one} and -{other} cannot be combined")
+    data = _input(call.args) if flags.given("a") or flags.given("A") else b""
     account = account_of(flags["u"] or _default_user())
     become(account)
     try:
         sets = KeySets(account, program=sys.argv[0], say=_say)
         sets.prepare()
+        _change(sets, flags, data)
         if flags["l"]:
             sets.show()
-            return 0
-        _change(sets, flags, data)
         sets.regenerate()
     except OSError as error:
         raise KeysError(f"{error.filename}: {error.strerror}") from None
@@ -43,7 +42,7 @@ def _change(sets: KeySets, flags: Values, data: bytes) -> None:
         sets.add(flags["a"], data, force=False, replace=not flags["n"])
     elif flags.given("A"):
         sets.add(flags["A"], data, force=True, replace=not flags["n"])
-    elif flags.given("d"):
+    if flags.given("d"):
         sets.delete(flags["d"])
     elif flags.given("D"):
         sets.disable(flags["D"])

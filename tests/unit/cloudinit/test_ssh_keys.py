@@ -80,8 +80,28 @@ def test_sets(home, tmp_path, capsys):
     ]
     assert run(tmp_path, "-d", "two") == 0
     assert "ssh-2" not in tree(home)[".ssh/authorized_keys"]
+    assert capsys.readouterr().out.splitlines()[-3:-1] == ["Removing two:", "1"]
+    (home / ".ssh/authorized_keys").write_text("by hand")
     assert run(tmp_path, "-l") == 0
-    assert "one:\n2\n" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines() == [
+        f"All keys for {pwd.getpwuid(os.getuid()).pw_name}:",
+        *("old_authorized_keys:", "1", "one:", "2"),
+        f"Updated {home}/.ssh/authorized_keys",
+    ]
+    assert tree(home)[".ssh/authorized_keys"] == f"{HEAD}ssh-old\nssh-1\nssh-1b\n"
+
+
+def test_a_set_takes_the_place_of_another(home, tmp_path, capsys):
+    """In one call, so that at no time nobody can log in."""
+    assert run(tmp_path, "-a", "one", keys="ssh-1\n") == 0
+    capsys.readouterr()
+    assert run(tmp_path, "-d", "one", "-l", "-a", "two", keys="ssh-2\nssh-2b\n") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        *("Adding/updating two:", "2", "Removing one:", "1"),
+        *(f"All keys for {pwd.getpwuid(os.getuid()).pw_name}:", "two:", "2"),
+        f"Updated {home}/.ssh/authorized_keys",
+    ]
+    assert tree(home)[".ssh/authorized_keys"] == f"{HEAD}ssh-2\nssh-2b\n"
 
 
 def test_a_second_time_changes_nothing(home, tmp_path):
@@ -96,7 +116,8 @@ def test_a_disabled_set_stays_empty(home, tmp_path, capsys):
     assert run(tmp_path, "-a", "other", keys="ssh-o\n") == 0
     assert run(tmp_path, "-D", "set") == 0
     assert run(tmp_path, "-a", "set", keys="ssh-1\n") == 0
-    assert "Skipping add set for" in capsys.readouterr().out
+    assert run(tmp_path, "-n", "-a", "set", keys="ssh-1\n") == 0
+    assert capsys.readouterr().out.count("disabled.\n") == 2
     assert tree(home)[".ssh/authorized_keys.d/set"] == ""
     assert run(tmp_path, "-A", "set", keys="ssh-1\n") == 0
     assert tree(home)[".ssh/authorized_keys"] == f"{HEAD}ssh-o\nssh-1\n"
@@ -114,7 +135,8 @@ def test_a_disabled_set_stays_empty(home, tmp_path, capsys):
         (["-D", "set"], "", 1, "no keys found in"),
         (["-a", "../x"], "ssh-1\n", 1, "is not a name for a set"),
         (["-a", ".x"], "ssh-1\n", 1, "is not a name for a set"),
-        (["-a", "x", "-d", "y"], "ssh-1\n", 2, "-a and -d cannot be combined"),
+        (["-a", "x", "-A", "y"], "ssh-1\n", 2, "-a and -A cannot be combined"),
+        (["-d", "x", "-D", "y"], "", 2, "-d and -D cannot be combined"),
     ],
 )
 def test_what_fails(home, tmp_path, words, keys, code, message):
@@ -123,7 +145,7 @@ def test_what_fails(home, tmp_path, words, keys, code, message):
     assert caught.value.exit_code == code
     assert not (home / ".ssh/authorized_keys").exists()
     left = [path for path in tree(home) if "authorized_keys.d" in path]
-    assert left == ([".ssh/authorized_keys.d/set"] if "-D" in words else [])
+    assert left == ([".ssh/authorized_keys.d/set"] if words[:1] == ["-D"] else [])
 
 
 def test_an_invalid_key_keeps_the_old_set(home, tmp_path):
