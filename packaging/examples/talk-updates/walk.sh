@@ -40,6 +40,7 @@ echo "-- core-03 is to reboot"
 soon 400 3 "journalctl -o cat --no-pager -u locksmithd | grep -m 1 'semaphore is at 0'"
 at 2 "locksmithctl unlock maintenance"
 until_off 3
+within 400 1 "etcdctl get $locks | grep -E '[0-9a-f]{32}'"
 at 1 "etcdctl get $locks"
 on 3
 soon 400 1 "locksmithctl status | grep -A 9 'Available: 1'"
