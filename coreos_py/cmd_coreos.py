@@ -237,7 +237,7 @@ def doctor() -> None:
     from coreos_py.suite import doctor as work
 
     for what, finding in work.report():
-        click.echo(f"{what + ':':28}{finding}")
+        click.echo(f"{what + ':':29} {finding}")
 
 
 def _policies() -> dict[str, tuple[str, str]]:
