@@ -136,8 +136,7 @@ class Executor:
 
     def _import_keys(self, step: plan.ImportKeys) -> None:
         self._log(step.note)
-        data = self._client.get_retry(step.url)
-        keys = gojson.parse(b'{"keys":' + data + b"}").objects("keys")
+        keys = gojson.parse_list(self._client.get_retry(step.url))
         texts = tuple(item.text("key").strip() for item in keys)
         tools.authorize_keys(step.user, step.name, texts)
 

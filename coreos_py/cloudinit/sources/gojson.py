@@ -78,8 +78,18 @@ def _mismatch(value: object, target: str) -> str:
 
 def parse(data: bytes) -> Object:
     """The object in a document; MetadataError."""
+    return _checked(_load(data), Object, "struct") or Object([])
+
+
+def parse_list(data: bytes) -> list[Object]:
+    """The list of objects in a document; MetadataError."""
+    found = _checked(_load(data), list, "[]struct") or []
+    return [_checked(item, Object, "struct") or Object([]) for item in found]
+
+
+def _load(data: bytes) -> Any:
     try:
-        found = json.loads(
+        return json.loads(
             data.decode("utf-8", "replace"), object_pairs_hook=Object, parse_constant=_refuse
         )
     except json.JSONDecodeError as error:
@@ -87,11 +97,6 @@ def parse(data: bytes) -> Object:
         raise MetadataError(f"{gojson.syntax_error(error)} ({at})") from None
     except RecursionError:
         raise MetadataError("exceeded max depth") from None
-    if found is None:
-        return Object([])
-    if not isinstance(found, Object):
-        raise MetadataError(_mismatch(found, "value of type struct"))
-    return found
 
 
 def _refuse(text: str) -> object:

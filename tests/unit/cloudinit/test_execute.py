@@ -264,11 +264,13 @@ def test_update_conf_comes_from_the_image_first(notes, root):
 
 def test_keys_from_a_url(notes, root):
     body = b'[{"id": 1, "key": " ssh-a "}, {"key": "ssh-b"}]'
-    with Httpd({"/keys": (200, body), "/bad": (200, b"{}")}) as server:
+    with Httpd({"/keys": (200, body), "/bad": (200, b"{}"), "/no": (200, b"no")}) as server:
         good = f"users: [{{name: root, coreos-ssh-import-url: '{server.url}/keys'}}]"
         Bench(root).apply(good)
-        with pytest.raises(StepError, match="json"):
+        with pytest.raises(StepError, match=r"^json: .* object into Go value of type \[\]struct$"):
             Bench(root).apply(good.replace("/keys", "/bad"))
+        with pytest.raises(StepError, match=r"^invalid character 'o' .* \(line 1, column 1\)$"):
+            Bench(root).apply(good.replace("/keys", "/no"))
         with pytest.raises(StepError, match=r"Not found\. HTTP status code: 404"):
             Bench(root).apply(good.replace("/keys", "/gone"))
     assert notes.read_text().splitlines() == [
