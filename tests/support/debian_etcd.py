@@ -94,7 +94,7 @@ class Etcd3Cluster:
                             return member
             return None
 
-        found = eventually(find, within_s=30, logs=self.members)
+        found = eventually(find, logs=self.members)
         assert found is not None
         return found
 
