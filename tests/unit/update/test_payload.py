@@ -261,7 +261,7 @@ def test_operations_that_are_refused(operation, data):
     [b"\x00", b"\x08", b"\x0a\x05a", b"\x0b", b"\x09abc", b"\xff" * 11, b"\x08" + b"\xff" * 11],
 )
 def test_wire_nonsense_is_a_value_error(data):
-    with pytest.raises(ValueError, match="^protobuf: "):
+    with pytest.raises(ValueError, match=r"^protobuf: "):
         list(wire.fields(data))
 
 
