@@ -84,6 +84,7 @@ class Server:
             self._configure()
             self.start()
         except subprocess.CalledProcessError as err:
+            shutil.rmtree(self._root, ignore_errors=True)
             raise AssertionError(err.stderr.decode()) from err
         with closing(Postgres(self.socket_url)) as database, database.transaction() as tx:
             tx.execute(f"ALTER ROLE boss PASSWORD '{SECRET}'")
