@@ -6,6 +6,7 @@ before the end of `<app ... >`, and `errorcode` only where something did not go 
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from coreos_py.base.errors import WireError
@@ -134,13 +135,16 @@ def _document(client: Client, lines: tuple[str, ...], *, on_demand: bool) -> byt
     ).encode("utf-8", "replace")
 
 
+_NO_ASCII = re.compile("[^\0-\x7f]")
 _LIBXML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"})
 
 
 def _encode(text: str) -> str:
-    """libxml2's xmlEncodeEntitiesReentrant; what XML cannot hold is left out."""
-    kept = (char for char in text if char >= " " or char in "\t\n\r")
-    return "".join(kept).translate(_LIBXML)
+    """libxml2's xmlEncodeEntitiesReentrant, but for quotes, which it forgets; what XML cannot hold
+    is left out.
+    """
+    kept = xml.NO_CHAR.sub("", text).translate(_LIBXML)
+    return _NO_ASCII.sub(lambda match: f"&#x{ord(match[0]):X};", kept)
 
 
 class AppRequest(NamedTuple):

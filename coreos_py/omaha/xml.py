@@ -91,7 +91,7 @@ _GO = str.maketrans(
 )
 
 
-_NO_CHAR = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NO_CHAR = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ODD = re.compile("[^\x20!#-%(-;=?-~]")
 
 
@@ -99,7 +99,7 @@ def escape(text: str) -> str:
     """An attribute's value as Go's encoding/xml writes it; what XML cannot hold becomes U+FFFD."""
     if not _ODD.search(text):
         return text
-    return _NO_CHAR.sub("\ufffd", text).translate(_GO)
+    return NO_CHAR.sub("\ufffd", text).translate(_GO)
 
 
 def write(element: Element, *, indent: str = "", depth: int = 0) -> str:

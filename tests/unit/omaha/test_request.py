@@ -69,9 +69,25 @@ def test_values_survive(text):
     assert app.attributes["machinealias"] == "rack 7"
 
 
-def test_controls_are_left_out():
-    (app,) = request.parse(request.ping(CLIENT._replace(oem="a\x00\x1bb"), on_demand=True)).apps
-    assert app.oem == "ab"
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        # The rows of update_engine 0.4.10's own test.
+        ("ab", "ab"),
+        ("a<b", "a&lt;b"),
+        ("foo-\u03a9", "foo-&#x3A9;"),
+        ("<&>", "&lt;&amp;&gt;"),
+        ("&lt;&amp;&gt;", "&amp;lt;&amp;amp;&amp;gt;"),
+        ("\U0001f600\x7f\x85", "&#x1F600;\x7f&#x85;"),
+        ("a\tb\nc\rd'", "a\tb\nc&#13;d'"),
+        # libxml2 leaves quotes, and what it makes of these nobody can read.
+        ('a"b', "a&quot;b"),
+        ("a\x00\x1bb\ufffe\udc80", "ab"),
+    ],
+)
+def test_values_are_escaped(text, sent):
+    data = request.ping(CLIENT._replace(oem=text), on_demand=True)
+    assert f' oem="{sent}" oemversion='.encode() in data
 
 
 def test_several_apps():
