@@ -256,6 +256,13 @@ def test_operations_that_are_refused(operation, data):
     assert caught.value.code is ErrorCode.DOWNLOAD_OPERATION_EXECUTION
 
 
+@pytest.mark.parametrize("operation", [b"", wire.number(2, 7), wire.number(1, 4)])
+def test_operations_have_to_say_what_they_do(operation):
+    with pytest.raises(PayloadError) as caught:
+        head.decode(wire.octets(1, operation))
+    assert caught.value.code is ErrorCode.DOWNLOAD_MANIFEST_PARSE
+
+
 @pytest.mark.parametrize(
     "data",
     [b"\x00", b"\x08", b"\x0a\x05a", b"\x0b", b"\x09abc", b"\xff" * 11, b"\x08" + b"\xff" * 11],
