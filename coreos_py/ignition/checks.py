@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from coreos_py.base import gopath, unitfile
 from coreos_py.base.errors import CoreosError
+from coreos_py.base.gostring import quote
 from coreos_py.ignition import dataurl
 from coreos_py.ignition.dataurl import BadDataURL
 
@@ -202,13 +203,7 @@ def not_installed(name: str, text: str, *, when_empty: str | None = None) -> str
         return ""
     if not sections and when_empty is not None:
         return when_empty
-    return f"unit {quoted(name)} is enabled, but has no install section so enable does nothing"
-
-
-def quoted(name: str) -> str:
-    """The name of a unit in a message."""
-    shown = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{shown}"'
+    return f"unit {quote(name)} is enabled, but has no install section so enable does nothing"
 
 
 def _read_unit(text: str) -> tuple[set[str], str]:

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from coreos_py.base import gopath
+from coreos_py.base.gostring import quote
 from coreos_py.ignition import checks, jsontext
 from coreos_py.ignition.checks import Extent
 from coreos_py.ignition.jsontext import BadJSON
@@ -393,7 +394,7 @@ class Checker:
                 continue
             template = f"{instance[1]}@.service"
             if checks.not_installed(template, texts.get(template, "")):
-                shown = f"{checks.quoted(template)} for {checks.quoted(unit['name'])}"
+                shown = f"{quote(template)} for {quote(unit['name'])}"
                 text = f"template unit {shown} doesn't have Install section"
                 self._add(unit, (*path, "units", at, "contents"), text, kind=WARNING)
 
