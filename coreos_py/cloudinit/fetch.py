@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from coreos_py.base import durations
 from coreos_py.cloudinit import gotext
+from coreos_py.cloudinit.gourl import is_request_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,9 +65,7 @@ class Client:
     def get(self, url: str) -> bytes:
         """One request; FetchError."""
         deadline = time.monotonic() + self._timeout_s
-        if any(char < " " or char == "\x7f" for char in url):
-            text = gotext.quote(url)
-            raise FetchError(f"parse {text}: net/url: invalid control character in URL")
+        _check(url)
         url = urllib.parse.quote(url, safe=_PRINTABLE, errors="surrogateescape")
         try:
             request = urllib.request.Request(url, headers=self._headers)
@@ -102,6 +101,14 @@ class Client:
             self._log(f"Sleeping for {durations.format(pause_ms * durations.MILLISECOND)}...")
             self._pause(pause_ms / 1000)
         raise FetchError(f"Unable to fetch data. Maximum retries reached: {TRIES_MAX}")
+
+
+def _check(url: str) -> None:
+    """What Go's parser refuses is not even tried; FetchError."""
+    is_printable = not any(char < " " or char == "\x7f" for char in url)
+    if not is_printable or not is_request_uri(url.partition("#")[0]):
+        what = "URL" if is_printable else "control character in URL"
+        raise FetchError(f"parse {gotext.quote(url)}: net/url: invalid {what}")
 
 
 class _AnyOther(urllib.request.BaseHandler):

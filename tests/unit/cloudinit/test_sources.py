@@ -581,6 +581,7 @@ def test_retries_end():
             "file:///etc/passwd",
             "URL file:///etc/passwd does not have a valid HTTP scheme. Skipping.",
         ),
+        ("http://<token>@h/", 'parse "http://<token>@h/": net/url: invalid URL'),
         ("http://h/a\0", 'parse "http://h/a\\x00": net/url: invalid control character in URL'),
     ],
 )
