@@ -40,15 +40,21 @@ _PARENT_MODE = 0o755
 _UNIT_MODE = 0o644
 _KEYS_MODE = 0o600
 _SSH_MODE = 0o700
-_NEW_FILE_MODE = 0o644
 
 
 class Applier:
     """One target, and the way to fetch what goes there."""
 
     def __init__(
-        self, root: Root, get: Callable[[Source], bytes], *, say: Callable[[str], None]
+        self,
+        root: Root,
+        get: Callable[[Source], bytes],
+        *,
+        say: Callable[[str], None],
+        may_repeat: bool = False,
     ) -> None:
+        """`may_repeat`: two actions may mean the same place, which the second wins."""
+        self._may_repeat = may_repeat
         self._root = root
         self._get = get
         self._say = say
@@ -60,9 +66,14 @@ class Applier:
         What is in the way of a file, a directory or a link is found before anything is changed.
         """
         todo = list(actions)
+        taken: dict[str, str] = {}
         for action in todo:
             if isinstance(action, (PutFile, PutDirectory, PutLink)) and not action.device:
                 self._obstacle(action, self._root)
+                where = self._root.entry(action.path)
+                if where in taken and not self._may_repeat:
+                    raise CoreosError(f"{action.path} and {taken[where]} are the same place")
+                taken[where] = action.path
         try:
             for action in todo:
                 self._say(describe(action))
@@ -186,23 +197,18 @@ class Applier:
         if self._obstacle(action, root):
             _remove(where)
             found = None
-        if action.source is not None or found is None or action.appends:
-            parts = [] if found is None or action.source is not None else [_read(where)]
-            parts += [self._get(action.source)] if action.source is not None else []
+        if action.source is not None or found is None:
+            parts = [self._get(action.source)] if action.source is not None else []
             parts += [self._get(source) for source in action.appends]
-            mode = action.mode
-            if mode is None:
-                mode = _NEW_FILE_MODE if found is None else stat.S_IMODE(found.st_mode)
-            owner = (found.st_uid, found.st_gid) if found is not None else (0, 0)
-            self._write(
-                root,
-                action.path,
-                b"".join(parts),
-                mode=mode,
-                uid=owner[0] if uid is None else uid,
-                gid=owner[1] if gid is None else gid,
-            )
+            mode = action.new_mode if action.mode is None else action.mode
+            data = b"".join(parts)
+            self._write(root, action.path, data, mode=mode, uid=uid or 0, gid=gid or 0)
             return
+        if action.appends:
+            with open(where, "ab") as file:  # not a new one: it may have other names
+                file.writelines(self._get(source) for source in action.appends)
+                file.flush()
+                os.fsync(file.fileno())
         os.chown(where, -1 if uid is None else uid, -1 if gid is None else gid)
         if action.mode is not None:
             os.chmod(where, action.mode)
@@ -247,6 +253,9 @@ class Applier:
             _remove(where)
         found = _lstat(where)
         uid, gid = self._number(action.user, "passwd"), self._number(action.group, "group")
+        mode = action.mode
+        if mode is None and found is None:
+            mode = _PARENT_MODE
         missing = [where] if found is None else []
         while missing and not os.path.isdir(os.path.dirname(missing[-1])):
             missing.append(os.path.dirname(missing[-1]))
@@ -254,8 +263,8 @@ class Applier:
             os.mkdir(path)
             os.chmod(path, _PARENT_MODE)
             if path != where and action.parents_alike:
-                self._own(path, uid, gid, action.mode)
-        self._own(where, uid, gid, action.mode)
+                self._own(path, uid, gid, mode)
+        self._own(where, uid, gid, mode)
 
     def _own(self, path: str, uid: int | None, gid: int | None, mode: int | None) -> None:
         os.chown(path, -1 if uid is None else uid, -1 if gid is None else gid)
@@ -272,7 +281,8 @@ class Applier:
         if action.hard:
             if _lstat(where) is None:
                 os.link(_hard_target(action, root), where, follow_symlinks=False)
-        elif _lstat(where) is None:
+            return
+        if _lstat(where) is None:
             os.symlink(target, where)
         uid, gid = self._number(action.user, "passwd"), self._number(action.group, "group")
         os.lchown(where, -1 if uid is None else uid, -1 if gid is None else gid)
@@ -387,7 +397,7 @@ def _describe_run(argv: tuple[str, ...]) -> str:
 
 
 def _hard_target(action: PutLink, root: Root) -> str:
-    return root.entry(os.path.join(os.path.dirname(action.path), action.target))
+    return root.entry(os.path.join("/", action.target))
 
 
 def _lstat(path: str) -> os.stat_result | None:

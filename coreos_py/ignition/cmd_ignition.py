@@ -213,7 +213,8 @@ class Stage:
             fetched = Fetched(self._fetcher_of(whole.config), directory)
             for source in plan.sources(actions):
                 fetched.add(source)
-            apply.Applier(root, fetched.get, say=self._say).apply(actions)
+            may_repeat = whole.major == 2
+            apply.Applier(root, fetched.get, say=self._say, may_repeat=may_repeat).apply(actions)
         if whole.major == 3:
             self._note_result(root)
 

@@ -22,7 +22,6 @@ UNITS = "/etc/systemd/system"
 _NETWORKD = "/etc/systemd/network"
 _KEYS_2 = "authorized_keys.d/coreos-ignition"
 _KEYS_3 = "authorized_keys.d/ignition"
-_DIRECTORY_MODE_3 = 0o755
 _PERMISSIONS = 0o777
 
 
@@ -82,6 +81,8 @@ class OwnHome(NamedTuple):
 class PutFile(NamedTuple):
     """A file. Without a source an existing one keeps its content, and a new one is empty.
 
+    Without a mode an existing one keeps that, too, and a new one gets `new_mode`.
+
     `device`, if any, is mounted for it, and the path is one on that.
     """
 
@@ -93,10 +94,14 @@ class PutFile(NamedTuple):
     group: Owner
     overwrite: bool
     device: str = ""
+    new_mode: int = 0o644
 
 
 class PutDirectory(NamedTuple):
-    """A directory; parents that are missing are made like it, or with 0755 and root."""
+    """A directory; parents that are missing are made like it, or with 0755 and root.
+
+    Without a mode a new one has 0755.
+    """
 
     path: str
     mode: int | None
@@ -298,9 +303,9 @@ def _files_2(storage: Obj) -> Iterator[Action]:
         place = _place(directory, places)
         yield PutDirectory(
             place.path,
-            directory["mode"] or 0,
-            _owner(directory["user"]),
-            _owner(directory["group"]),
+            (directory["mode"] or 0) & _PERMISSIONS,
+            _owner(directory["user"], default=0),
+            _owner(directory["group"], default=0),
             bool(directory["overwrite"]),
             parents_alike=True,
             device=place.device,
@@ -313,11 +318,12 @@ def _files_2(storage: Obj) -> Iterator[Action]:
             place.path,
             None if is_appended else contents,
             (contents,) if is_appended else (),
-            (file["mode"] or 0) & _PERMISSIONS,
+            None if is_appended and file["mode"] is None else (file["mode"] or 0) & _PERMISSIONS,
             _owner(file["user"]),
             _owner(file["group"]),
             overwrite=file["overwrite"] is not False,
             device=place.device,
+            new_mode=0,
         )
     for link in storage["links"]:
         place = _place(link, places)
@@ -361,9 +367,14 @@ def _files_3(storage: Obj) -> Iterator[Action]:
     for node in sorted(nodes, key=lambda node: _depth(node["path"])):
         user, group = _owner(node["user"]), _owner(node["group"])
         if node.kind == "Directory":
-            mode = node["mode"] if node["mode"] is not None else _DIRECTORY_MODE_3
-            overwrite = bool(node["overwrite"])
-            yield PutDirectory(node["path"], mode, user, group, overwrite, parents_alike=False)
+            yield PutDirectory(
+                node["path"],
+                node["mode"],
+                user,
+                group,
+                bool(node["overwrite"]),
+                parents_alike=False,
+            )
             continue
         contents = node["contents"]
         yield PutFile(
@@ -387,10 +398,9 @@ def _depth(path: str) -> int:
     return 0 if path == "/" else path.count("/")
 
 
-def _owner(owner: Obj | None) -> Owner:
-    if owner is None:
-        return Owner()
-    return Owner(owner["id"], owner["name"] or "")
+def _owner(owner: Obj | None, *, default: int | None = None) -> Owner:
+    found = Owner(owner["id"], owner["name"] or "") if owner is not None else Owner()
+    return Owner(default) if found == Owner() else found
 
 
 def source_of(resource: Obj) -> Source:
@@ -426,7 +436,9 @@ def _units(config: Obj, *, major: int) -> Iterator[Action]:
             yield Mask(path)
         elif unit["mask"] is False and major == 3:
             yield Unmask(path)
-        if unit.get("enable") or unit["enabled"]:
+        if unit.get("enable"):
+            presets.append(f"enable {name}")
+        if unit["enabled"]:
             presets.append(f"enable {name}")
         elif unit["enabled"] is False:
             presets.append(f"disable {name}")

@@ -14,6 +14,7 @@ from coreos_py.ignition.plan import (
     Facts,
     Keys,
     Mask,
+    Owner,
     OwnHome,
     Preset,
     PutDirectory,
@@ -134,7 +135,10 @@ def test_defaults():
     assert old.source is not None
     (directory,) = actions(v3(storage={"directories": [{"path": "/a"}]}))
     assert isinstance(directory, PutDirectory)
-    assert directory.mode == 0o755
+    assert (directory.mode, directory.user) == (None, Owner())
+    (directory,) = actions(v2(storage={"directories": [{"filesystem": "root", "path": "/a"}]}))
+    assert isinstance(directory, PutDirectory)
+    assert (directory.mode, directory.user) == (0, Owner(0))
 
 
 def test_places_of_version_2():
