@@ -19,7 +19,7 @@ PACKAGES=systemd,systemd-sysv,dbus,openssh-server,iproute2,python3,curl,ca-certi
 # All machines share one host, where each may have to wait for longer than etcd by default does for another.
 # shellcheck disable=SC2034
 ETCD_PATIENCE='[Service]
-Environment=ETCD_HEARTBEAT_INTERVAL=250 ETCD_ELECTION_TIMEOUT=2500
+Environment=ETCD_HEARTBEAT_INTERVAL=200 ETCD_ELECTION_TIMEOUT=2500
 '
 CGROUPS="systemd unified memory pids cpu cpuacct cpu,cpuacct freezer"
 

@@ -14,6 +14,8 @@
 #     locksmithd and user-config.target are enabled. core may use sudo and fleet's socket, so
 #     FLEETCTL_TUNNEL=ADDRESS works with the key of DIR/ssh. There is no docker.
 #     flanneld.service is there, but without a flanneld program (in /usr/bin) starting it does nothing.
+#   - etcd sends a heartbeat every 200 ms and holds elections after 2.5 s, unless USER-DATA says otherwise: the
+#     machines share the processors of this host.
 #   - Again: machines that run are left alone and machines that are off come back with their ids and data;
 #     changed user-data counts from their next boot.
 #   - In the environment: NUM_INSTANCES for -n, UPDATE_CHANNEL for GROUP of update.conf (alpha).
