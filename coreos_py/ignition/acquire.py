@@ -84,8 +84,13 @@ def base(platform: str, *, directory: str = SYSTEM_DIRECTORY) -> list[Given]:
     """What the system itself wants, to be below the machine's config; CoreosError."""
     found = [_of_system(f"{directory}/base.ign")]
     for place in (f"{directory}/base.d", f"{directory}/base.platform.d/{platform}"):
-        with contextlib.suppress(FileNotFoundError):
-            found += [_of_system(f"{place}/{name}") for name in sorted(os.listdir(place))]
+        try:
+            names = sorted(os.listdir(place))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise CoreosError(f"{place}: {error.strerror}") from None
+        found += [_of_system(f"{place}/{name}") for name in names]
     return [given for given in found if given is not None]
 
 

@@ -357,3 +357,21 @@ def test_what_version_2_0_creates():
 )
 def test_kernel_command_line(line, url):
     assert acquire.cmdline_url(line) == url
+
+
+def test_the_systems_own_configs(tmp_path):
+    directory = str(tmp_path)
+    assert acquire.base("ec2", directory=directory) == []
+    assert acquire.default(directory=directory) is None
+    for name in ("base.d/2.ign", "base.d/1.ign", "base.platform.d/ec2/x", "base.platform.d/qemu/y"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "base.ign").write_text("base")
+    (tmp_path / "default.ign").write_text("default")
+    found = [given.data.decode() for given in acquire.base("ec2", directory=directory)]
+    assert found == ["base", "base.d/1.ign", "base.d/2.ign", "base.platform.d/ec2/x"]
+    assert acquire.default(directory=directory) == (b"default", f"{directory}/default.ign")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "base.d").touch()
+    with pytest.raises(CoreosError, match=r"other/base\.d: Not a directory"):
+        acquire.base("ec2", directory=f"{directory}/other")
