@@ -128,33 +128,6 @@ def parse_duration(text: str) -> int:
         raise BadDuration(str(err)) from None
 
 
-def parse_urls(text: str) -> tuple[str, ...]:
-    """etcd 2.3's URL lists: scheme and host:port only; sorted, as upstream hands them on."""
-    return tuple(sorted(_url(item.strip()) for item in text.split(",")))
-
-
-def _url(item: str) -> str:
-    scheme, mark, rest = item.partition("://")
-    if item.startswith(":"):
-        raise ValueError(f'parse "{item}": missing protocol scheme')
-    if not mark or scheme.lower() not in ("http", "https"):
-        raise ValueError(f"URL scheme must be http or https: {item}")
-    end = min((rest.find(c) for c in "/?#" if c in rest), default=len(rest))
-    host, path = rest[:end], rest[end:]
-    for char in host:
-        if char <= " " or char in '"<>\\^`{|}\x7f':
-            raise ValueError(f'parse "{item}": invalid character "{char}" in host name')
-    name, colon, port = host.rpartition(":")
-    bracketed = name.startswith("[") and name.endswith("]")
-    if not colon or "]" in port or (":" in name and not bracketed):
-        raise ValueError(f'URL address does not have the form "host:port": {item}')
-    if port and not port.isdecimal():
-        raise ValueError(f'parse "{item}": invalid port ":{port}" after host')
-    if path.startswith("/"):
-        raise ValueError(f"URL must not contain a path: {item}")
-    return f"{scheme.lower()}://{host}{path}"
-
-
 def _comma_list(text: str) -> tuple[str, ...]:
     return tuple(text.split(",")) if text else ()
 
@@ -165,7 +138,6 @@ INT = Kind("int", parse_int, strconv="ParseInt", metavar="N")
 UINT = Kind("uint", parse_uint, strconv="ParseUint", metavar="N")
 FLOAT = Kind("float", parse_float, strconv="ParseFloat", metavar="N")
 DURATION = Kind("duration", parse_duration, metavar="DURATION")
-URLS = Kind("urls", parse_urls, metavar="URL,...")
 COMMA_LIST = Kind("list", _comma_list, metavar="ITEM,...")
 STRINGS = Kind("strings", str, many=True)  # one value per occurrence
 

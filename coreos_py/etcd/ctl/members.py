@@ -6,7 +6,6 @@ import sys
 
 from coreos_py.base.errors import CoreosError
 from coreos_py.base.gostring import quote
-from coreos_py.cli.settings import parse_urls
 from coreos_py.etcd.ctl.session import EXIT_BAD_ARGS, Fatal, limit, synced_client
 from coreos_py.etcdclient import calls
 
@@ -120,9 +119,11 @@ def _bad(err: object) -> NoReturn:
     raise Fatal(EXIT_BAD_ARGS, f"{err}\n")
 
 
-def _urls(urls: list[str]) -> list[str]:
+def _urls(urls: list[str]) -> tuple[str, ...]:
     """Checked and sorted, as the server would refuse them."""
-    return sorted(url for text in urls for url in parse_urls(text))
+    from coreos_py.etcd.urls import parse_urls
+
+    return parse_urls(urls)
 
 
 def _initial_cluster(members: list[Member], added: Member, name: str) -> str:

@@ -18,7 +18,6 @@ from coreos_py.cli.settings import (
     STRING,
     STRINGS,
     UINT,
-    URLS,
     Setting,
     choice,
     resolve,
@@ -28,7 +27,6 @@ TABLE = (
     Setting("name", STRING, "default", env="X_NAME", key="name"),
     Setting("count", INT, "3", env="X_COUNT", key="count"),
     Setting("debug", BOOL, env="X_DEBUG"),
-    Setting("urls", URLS, "http://b:1,http://a:1"),
     Setting("peers", COMMA_LIST, env="X_PEERS"),
     Setting("more", STRINGS, env="X_MORE"),
     Setting("size", UINT),
@@ -57,7 +55,6 @@ def test_defaults():
     values = resolve(TABLE)
     assert values["count"] == 3
     assert values["debug"] is False
-    assert values["urls"] == ("http://a:1", "http://b:1")
     assert values["peers"] == ()
     assert values["more"] == ()
     assert values["size"] is None
@@ -120,15 +117,6 @@ VALUES = [
     (UINT, "18446744073709551615", (1 << 64) - 1),
     (DURATION, "1m", 60_000_000_000),
     (DURATION, "1", "parse error"),
-    (URLS, "http://[::1]:2379", ("http://[::1]:2379",)),
-    (URLS, " http://a:1 , https://b:2", ("http://a:1", "https://b:2")),
-    (URLS, "", "URL scheme must be http or https: "),
-    (URLS, "unix://x", "URL scheme must be http or https: unix://x"),
-    (URLS, "http://a", 'URL address does not have the form "host:port": http://a'),
-    (URLS, "http://a:1/x", "URL must not contain a path: http://a:1/x"),
-    (URLS, "http://a b:1", 'parse "http://a b:1": invalid character " " in host name'),
-    (URLS, ":1", 'parse ":1": missing protocol scheme'),
-    (URLS, "http://a:x", 'parse "http://a:x": invalid port ":x" after host'),
     (choice("on", "off"), "on", "on"),
     (choice("on", "off"), "maybe", "invalid value"),
 ]

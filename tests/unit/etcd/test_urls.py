@@ -24,6 +24,7 @@ BAD = [
     ("http://a:1/x", "URL must not contain a path: http://a:1/x"),
     ("ftp://a:1", "URL scheme must be http or https: ftp://a:1"),
     ("a:1", "URL scheme must be http or https: a:1"),
+    ("http://a b:1", 'parse "http://a b:1": invalid character " " in host name'),
     ("127.0.0.1:1", 'parse "127.0.0.1:1": first path segment in URL cannot contain colon'),
     ("://a:1", 'parse "://a:1": missing protocol scheme'),
     ("http://a:b", 'parse "http://a:b": invalid port ":b" after host'),
