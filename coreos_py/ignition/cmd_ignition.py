@@ -27,7 +27,7 @@ from coreos_py.ignition import acquire, apply, config, dataurl, mounts, plan, re
 from coreos_py.ignition.acquire import Given
 from coreos_py.ignition.cmd_validate import VERSION
 from coreos_py.ignition.disks import Disks
-from coreos_py.ignition.fetch import Fetched, Fetcher, NeedsNetwork, Proxies
+from coreos_py.ignition.fetch import ACCEPT, ACCEPT_2, Fetched, Fetcher, NeedsNetwork, Proxies
 from coreos_py.ignition.root import Root, names_in
 
 if TYPE_CHECKING:
@@ -310,6 +310,7 @@ class Stage:
             authorities=authorities,
             proxies=proxies,
             offline=self._offline,
+            accept=ACCEPT_2 if "networkd" in config.fields else ACCEPT,
             say=self._say,
         )
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 USER_AGENT = "Ignition/2.14.0"
 ACCEPT = "application/vnd.coreos.ignition+json;version=3.3.0, */*;q=0.1"
+ACCEPT_2 = (
+    "application/vnd.coreos.ignition+json; version=2.2.0,"
+    " application/vnd.coreos.ignition+json; version=1; q=0.5, */*; q=0.1"
+)
 OEM_DIRECTORY = "/usr/share/oem"
 OEM_DEVICE = "/dev/disk/by-label/OEM"
 BYTES_MAX = 1 << 30
@@ -63,7 +67,8 @@ class Fetcher:
     """Fetches sources.
 
     `timeout_s` bounds the attempts at one of them, 0: no bound; `authorities` are PEM texts that
-    are trusted besides the system's; `offline`: what needs a network is not tried.
+    are trusted besides the system's; `offline`: what needs a network is not tried; `accept` tells
+    servers what can be read.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Fetcher:
         proxies: Proxies | None = None,
         oem_directory: str = OEM_DIRECTORY,
         offline: bool = False,
+        accept: str = ACCEPT,
         say: Callable[[str], None],
     ) -> None:
         self._timeout_s = timeout_s
@@ -83,6 +89,7 @@ class Fetcher:
         self._proxies = proxies or Proxies()
         self._oem_directory = oem_directory
         self._offline = offline
+        self._accept = accept
         self._say = say
 
     def get(self, source: Source) -> bytes:
@@ -164,7 +171,7 @@ class Fetcher:
     async def _once(
         self, url: str, headers: tuple[tuple[str, str], ...], *, timeout_s: float | None
     ) -> tuple[int, bytes]:
-        sent = _with_ours(headers)
+        sent = self._with_ours(headers)
         try:
             async with asyncio.timeout(timeout_s):
                 for _ in range(_REDIRECTS_MAX):
@@ -173,10 +180,21 @@ class Fetcher:
                     if reply.status not in (301, 302, 303, 307, 308) or not location:
                         return reply.status, reply.body
                     url = urljoin(url, location)
-                    sent = _with_ours(())  # a config's headers may hold secrets for that server
+                    # A config's headers may hold secrets for the server it names.
+                    sent = self._with_ours(())
         except TimeoutError:
             raise TimedOut("i/o timeout") from None
         raise FetchError(f"{url}: stopped after {_REDIRECTS_MAX} redirects")
+
+    def _with_ours(self, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """A config's request headers, and of ours those that it does not have."""
+        own = (
+            ("User-Agent", USER_AGENT),
+            ("Accept-Encoding", "identity"),
+            ("Accept", self._accept),
+        )
+        given = {name.lower() for name, _ in headers}
+        return (*((name, value) for name, value in own if name.lower() not in given), *headers)
 
     async def _ask(self, url: str, headers: tuple[tuple[str, str], ...]) -> Reply:
         scheme, _, rest = url.partition("://")
@@ -254,13 +272,6 @@ class Proxies(NamedTuple):
         if not text or needs_none(host, self.exceptions):
             return None
         return parse_proxy(text)
-
-
-def _with_ours(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """A config's request headers, and of ours those that it does not have."""
-    own = (("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"), ("Accept", ACCEPT))
-    given = {name.lower() for name, _ in headers}
-    return (*((name, value) for name, value in own if name.lower() not in given), *headers)
 
 
 def _read(path: str) -> bytes:

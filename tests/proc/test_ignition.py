@@ -413,7 +413,7 @@ def test_before_there_is_a_network(ignition, target, tmp_path, server):
         wish.unlink()
 
 
-def test_request_headers():
+def test_request_headers(ignition):
     """A config's come before ours, and another server than it named does not get them."""
     seen = []
 
@@ -431,9 +431,12 @@ def test_request_headers():
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         fetcher = Fetcher(timeout_s=60, say=lambda _line: None)
         headers = (("X-Auth", "secret"), ("user-agent", "me"), ("Accept", "a/b"))
-        fetcher.fetch(f"http://127.0.0.1:{httpd.server_port}/moved", headers)
+        url = f"http://127.0.0.1:{httpd.server_port}/"
+        fetcher.fetch(f"{url}moved", headers)
+        part = {"ignition": {"version": "2.0.0", "config": {"append": [{"source": url}]}}}
+        assert ignition(part, "fetch").returncode == 1
         httpd.shutdown()
-    first, second = ({k: v for k, v in one.items() if k in NAMES} for one in seen)
+    first, second, third = ({k: v for k, v in one.items() if k in NAMES} for one in seen)
     assert first == {
         "x-auth": "secret",
         "user-agent": "me",
@@ -445,6 +448,7 @@ def test_request_headers():
         "accept": "application/vnd.coreos.ignition+json;version=3.3.0, */*;q=0.1",
         "accept-encoding": "identity",
     }
+    assert "version=2.2.0, " in third["accept"]
 
 
 def test_a_server_that_does_not_answer():
