@@ -17,10 +17,11 @@ from tests.support.procs import free_ports
 
 @pytest.fixture
 def run(capsys):
-    """Run etcdctl: (exit code, stdout, stderr)."""
+    """Run etcdctl, more patient than a second: (exit code, stdout, stderr)."""
+    patience = ("--timeout", "60s", "--total-timeout", "120s")
 
     def run(*words):
-        status = main(["etcdctl", *words])
+        status = main(["etcdctl", *patience, *words])
         out, err = capsys.readouterr()
         return status, out, err
 
@@ -50,9 +51,9 @@ ANSWERS = [
      "Error:  client: response is invalid json. The endpoint is probably not valid etcd cluster "
      "endpoint.\n"),
     ("/v2/keys/k", (200, b""), ["get", "k"], 4, "Error:  client: response body is empty\n"),
-    ("/v2/keys/k", None, ["--timeout", "100ms", "get", "k"], 4,
+    ("/v2/keys/k", None, ["--no-sync", "--timeout", "500ms", "get", "k"], 4,
      f"Error:  {UNAVAILABLE}\nerror #0: client: endpoint {{url}} exceeded header timeout\n\n"),
-    ("/v2/keys/k", None, ["--total-timeout", "100ms", "get", "k"], 4,
+    ("/v2/keys/k", None, ["--no-sync", "--total-timeout", "500ms", "get", "k"], 4,
      "Error:  context deadline exceeded\n"),
     ("/v2/members/leader", (503, b"{}"), ["member", "list"], 1,
      f"Failed to get leader:  {UNAVAILABLE}\n"),
