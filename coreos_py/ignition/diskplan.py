@@ -7,6 +7,7 @@ them; the words of sgdisk(8), mdadm(8) and mkfs(8) do the work.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from coreos_py.base.errors import CoreosError
@@ -102,6 +103,13 @@ def wanted(partition: Obj) -> Wanted:
 
 def _sectors(sectors: int | None, mib: int | None) -> int | None:
     return mib * _SECTORS_PER_MIB if mib is not None else sectors
+
+
+def is_on(device: str, disk: str) -> bool:
+    """Whether a device is the disk, or by its name one of the disk's partitions."""
+    rest = device.removeprefix(disk) if device.startswith(disk) else None
+    between = "p" if disk[-1:].isdigit() else ""
+    return rest == "" or (rest is not None and re.fullmatch(f"{between}[0-9]+", rest) is not None)
 
 
 def zap(device: str) -> Command:

@@ -205,5 +205,5 @@ def _refuse_mounted(device: str) -> None:
     with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
         for line in file:
             source, place = line.split()[:2]
-            if source.startswith("/") and os.path.realpath(source).startswith(real):
+            if source.startswith("/") and diskplan.is_on(os.path.realpath(source), real):
                 raise DiskError(f"{device}: in use, {source} is mounted at {place}")

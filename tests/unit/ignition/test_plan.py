@@ -375,3 +375,21 @@ def test_the_systems_own_configs(tmp_path):
     (tmp_path / "other" / "base.d").touch()
     with pytest.raises(CoreosError, match=r"other/base\.d: Not a directory"):
         acquire.base("ec2", directory=f"{directory}/other")
+
+
+@pytest.mark.parametrize(
+    ("device", "disk", "is_on"),
+    [
+        ("/dev/sda", "/dev/sda", True),
+        ("/dev/sda12", "/dev/sda", True),
+        ("/dev/sdaa1", "/dev/sda", False),
+        ("/dev/sdb1", "/dev/sda", False),
+        ("/dev/loop1", "/dev/loop1", True),
+        ("/dev/loop1p2", "/dev/loop1", True),
+        ("/dev/loop10p2", "/dev/loop1", False),
+        ("/dev/loop12", "/dev/loop1", False),
+        ("/dev/nvme0n1p1", "/dev/nvme0n1", True),
+    ],
+)
+def test_which_disk_is_in_use(device, disk, is_on):
+    assert diskplan.is_on(device, disk) is is_on
