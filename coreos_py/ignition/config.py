@@ -22,7 +22,6 @@ SCRIPT = "not a config (found coreos-cloudinit script)"
 INVALID = "config is not valid"
 NO_VERSION = "invalid config version (couldn't parse)"
 UNKNOWN_VERSION = "unsupported config version"
-_EXPERIMENTAL = "3.4.0-experimental"
 
 _SEMVER = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 
@@ -103,7 +102,7 @@ def _version(root: Node, report: Report) -> tuple[Version | None, str]:
         report.add(ERROR, f"json: cannot unmarshal {stated.kind} into {place}", offset=stated.end)
         return None, INVALID
     text = str(stated.value) if stated is not None and stated.value is not None else ""
-    if text == _EXPERIMENTAL:
+    if text == schema.EXPERIMENTAL_NAME:
         return schema.EXPERIMENTAL, ""
     found = _SEMVER.fullmatch(text)
     if found is None:

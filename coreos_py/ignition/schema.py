@@ -13,8 +13,9 @@ Version = tuple[int, ...]
 
 VERSIONS_2: tuple[Version, ...] = ((2, 0), (2, 1), (2, 2), (2, 3), (2, 4))
 VERSIONS_3: tuple[Version, ...] = tuple((3, minor) for minor in range(7))
-# 3.4.0-experimental, as Ignition 2.11 to 2.14 have it: 3.3.0, S3's ARNs, and all bits of a mode.
+# 3.4.0-experimental, as Ignition 2.14 has it: 3.3.0, S3's ARNs, and all bits of a mode.
 EXPERIMENTAL: Version = (3, 3, 1)
+EXPERIMENTAL_NAME = "3.4.0-experimental"
 SPECIAL_BITS_FROM: Version = (3, 6)
 
 _NODE = "path str; overwrite bool?; user NodeUser; group NodeGroup"
@@ -152,6 +153,11 @@ class Field(NamedTuple):
 
 
 Schema = dict[str, dict[str, Field]]
+
+
+def name_of(version: Version) -> str:
+    """A version as configs state it."""
+    return EXPERIMENTAL_NAME if version == EXPERIMENTAL else f"{version[0]}.{version[1]}.0"
 
 
 def has_special_bits(version: Version) -> bool:

@@ -19,12 +19,12 @@ def dump(config: Obj, version: Version) -> str:
     data = to_data(config, major=version[0])
     newest = schema.VERSIONS_3 if version[0] == 3 else schema.VERSIONS_2
     if version == schema.EXPERIMENTAL:
-        version = (3, 3)
-    if version[0] == 3 and _has_special_bits(data):
+        newest = (version, *newest)
+    elif version[0] == 3 and _has_special_bits(data):
         version = max(version, schema.SPECIAL_BITS_FROM)
     fitting = (v for v in newest if v >= version and _covers(schema.of(v), "Config", data))
     found = next(fitting, newest[-1])
-    data.setdefault("ignition", {})["version"] = f"{found[0]}.{found[1]}.0"
+    data.setdefault("ignition", {})["version"] = schema.name_of(found)
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 

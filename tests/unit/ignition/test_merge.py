@@ -159,6 +159,15 @@ def test_special_bits_of_a_newer_part_are_kept():
     assert again["storage"]["directories"][0]["mode"] == 0o1777
 
 
+def test_the_experimental_version_is_kept():
+    files = [{"path": "/a", "mode": 0o4755, "contents": {"source": "arn:aws:s3:::b/k"}}]
+    document = config(storage(files=files), "3.4.0-experimental")
+    found = resolve.resolve(json.dumps(document).encode(), lambda _config: get)
+    kept = text.dump(found.config, found.version)
+    assert json.loads(kept) == document
+    assert json.loads(text.dump(found.config, (3, 3)))["ignition"]["version"] == "3.6.0"
+
+
 def test_version_1_becomes_2():
     old = {
         "ignitionVersion": 1,
