@@ -76,6 +76,15 @@ def fsync_dir(path: str) -> None:
         os.close(fd)
 
 
+def fsync_file(path: str) -> None:
+    """Make a renamed file durable on FAT too, which notes its size in the new place only now."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def private_dir(path: str) -> None:
     """Create a directory that only we can enter, and its parents; an existing one stays as is."""
     if not os.path.isdir(path):

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 
-from coreos_py.base.atomic import write_atomically
+from coreos_py.base.atomic import fsync_file, write_atomically
 from coreos_py.base.errors import CoreosError
 from coreos_py.cli.grammar import GO
 from coreos_py.cli.program import Call, Program
@@ -112,6 +112,7 @@ def copy_kernel(source: str, target: str) -> None:
         if free < len(data) + _SPARE:
             raise PostinstError(f"{folder}: {len(data)} bytes of kernel, {free} bytes are free")
         write_atomically(target, data, mode=0o644)
+        fsync_file(target)
     except OSError as err:
         raise PostinstError(f"{err.filename or target}: {err.strerror}") from None
     print(f"'{source}' -> '{target}'")

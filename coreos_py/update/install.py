@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 
-from coreos_py.base.atomic import write_atomically
+from coreos_py.base.atomic import fsync_file, write_atomically
 from coreos_py.base.errors import CoreosError
 from coreos_py.omaha.codes import ErrorCode
 from coreos_py.update.disk import Area
@@ -171,6 +171,7 @@ def _write_file(
         raise PayloadError(code, f"{path}: what would be written is not what was announced")
     try:
         write_atomically(path, content, mode=0o600)
+        fsync_file(path)
         written = _read(path)
     except OSError as err:
         text = f"{path}: {err.strerror}"

@@ -201,3 +201,24 @@ def test_a_kernel_that_does_not_fit(tmp_path, monkeypatch):
     with pytest.raises(PostinstError, match="5000 bytes of kernel, 4096 bytes are free"):
         copy_kernel(str(tmp_path / "vmlinuz"), str(tmp_path / "esp" / "vmlinuz-a"))
     assert os.listdir(tmp_path / "esp") == []
+
+
+def test_a_kernel_has_its_size_before_anything_boots_it(tmp_path, monkeypatch):
+    """FAT notes that after the rename, when the file itself is synced."""
+    target = str(tmp_path / "vmlinuz-a")
+    done = []
+    fsync, rename = os.fsync, os.rename
+
+    def note_fsync(fd):
+        done.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        fsync(fd)
+
+    def note_rename(source, name):
+        done.append("rename")
+        rename(source, name)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    (tmp_path / "vmlinuz").write_bytes(b"kernel")
+    copy_kernel(str(tmp_path / "vmlinuz"), target)
+    assert target in done[done.index("rename") :]
