@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+from pathlib import Path
 
 import pytest
 
 from tests.support import machines as nspawn
 from tests.support import qemu
-from tests.support.image import Images, bits
+from tests.support.image import Images, bits, freeze_kernel, replace_init, unmountable
 from tests.support.procs import EtcdCluster, eventually
 from tests.support.qemu import Qemu
 from tests.support.update_site import COMPLETE, CUSTOM, FAILED, INSTALLED, UPDATE_S, Site
@@ -33,6 +34,16 @@ ARRIVED = f"[ $(stat -c %s /var/lib/update_engine/payload) -ge {PAYLOAD_BYTES //
 RELEASE = "cat /usr/share/coreos/release"
 OTHER = {"a": "b", "b": "a"}
 GOOD, TO_TRY, TRIED = (1, 0, 1), (2, 1, 0), (2, 0, 0)
+FELL_BACK = (3, 0, CUSTOM + 44)
+WATCHDOG_S = 60
+PANIC = "Kernel panic"
+# Whether a slot that comes to a bad end gets mounted before, and what ends it.
+ENDS = {
+    "hangs": (True, "softdog: Initiating system reboot"),
+    "freezes": (False, "watched by wdat_wdt"),
+    "panics": (True, PANIC),
+    "unmountable": (False, PANIC),
+}
 
 
 @pytest.fixture(scope="module")
@@ -132,53 +143,76 @@ def tries(machine: Qemu) -> dict[str, tuple[int, ...]]:
     return {letter: slot[1:] for letter, slot in bits(machine.disk).items()}
 
 
-def broken(images: Images, name: str) -> Qemu:
-    """A machine that will try a version which is not even able to fail a check, off yet."""
-    if name == "unmountable":  # by way of a firmware and its boot loader, which know no slots
-        return Qemu(images.tried_disk(f"{name}.img", None))
-    if name == "panics":  # has no init
-        image = images.small("9.0.0", {})
-    else:  # has an init that hangs: nobody feeds the watchdog
-        image = images.version("9.1.0", {"lib/systemd/systemd": HANGS})
+def worse(images: Images, disk: Path, letter: str) -> Qemu:
+    """A machine whose slot that is tried next is not even able to fail a check; off yet."""
+    more = f"coreos.watchdog={WATCHDOG_S}"
+    match disk.stem:
+        case "unmountable":  # by way of a firmware and its boot loader, which know no slots
+            unmountable(disk, letter)
+            return Qemu(disk)
+        case "panics":
+            replace_init(disk, letter, "no program\n")
+            more = "coreos.debug=1"
+        case "hangs":  # nobody feeds the kernel's watchdog
+            replace_init(disk, letter, HANGS)
+        case "freezes":  # nor is there a kernel that could look
+            freeze_kernel(disk, letter)
     return Qemu(
-        images.tried_disk(f"{name}.img", image),
+        disk,
         kernel=images.kernel,
         selector=images.selector,
-        append="coreos.watchdog=45" if name == "hangs" else "coreos.debug=1",
+        append=more,
+        watchdog=disk.stem == "freezes",
     )
 
 
 def test_what_does_not_come_up_is_given_up(images, site, machine):
-    names = ("hangs", "panics", "unmountable")
-    with contextlib.ExitStack() as stack:
-        others = {name: stack.enter_context(broken(images, name)) for name in names}
+    # The machine is sent a version with a unit that fails.
+    machine.look()
+    machine.wait_idle()
+    here, so_far = machine.started[-1], machine.started
+    there, runs = OTHER[here], machine.run(RELEASE)
+    old = images.usr if here == "a" else images.usr.with_name("usr-2.0.0.img")
+    events = site.events
+    site.locksmithctl("lock", "somebody")
+    site.publish("3.0.0", images.payload(images.version("3.0.0", UNHEALTHY), old=old))
+    machine.look()
+    site.wait_event(*INSTALLED, count=events.count(INSTALLED) + 1)
+    site.rollerd.open_group(policy_updates_enabled=False)  # once is enough
 
-        # The machine is sent a version with a unit that fails. It falls back without anybody's
-        # help, before that version is marked as good; and the server is told.
-        machine.look()
-        machine.wait_idle()
-        here, so_far = machine.started[-1], machine.started
-        there, runs = OTHER[here], machine.run(RELEASE)
-        old = images.usr if here == "a" else images.usr.with_name("usr-2.0.0.img")
-        events = site.events
-        site.publish("3.0.0", images.payload(images.version("3.0.0", UNHEALTHY), old=old))
-        machine.look()
-        site.wait_event(*INSTALLED, count=events.count(INSTALLED) + 1)
+    # What becomes of it if that version is worse, or something happens to it before the reboot?
+    machine.cut_power()
+    site.locksmithctl("unlock", "somebody")
+    disks = [images.new_disk(f"{name}.img", machine.disk) for name in ENDS]
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(worse(images, disk, there)) for disk in disks]
+
+        # It falls back without anybody's help, before that version is marked as good; and the
+        # server is told.
+        machine.power_on()
         machine.wait_started(so_far + there + here)
         assert machine.chosen == machine.started
         eventually(lambda: tries(machine) == {here: GOOD[1:], there: TRIED[1:]})
-        eventually(lambda: site.holders == [], within_s=qemu.BOOT_S)
         machine.look()
-        site.wait_event(3, 0, CUSTOM + 44)
+        site.wait_event(*FELL_BACK)
         assert machine.run(RELEASE) == runs
         application = site.instance["application"]
         assert application["status"] == FAILED
         assert application["version"] in runs
 
-        # Nor does any other stay down, whose version does not even get that far.
-        for name, other in others.items():
-            other.wait_started("a" if name == "unmountable" else "ba")
-            assert other.chosen == "ba"
-            assert other.console.count("Kernel panic") == (name != "hangs")
-            assert ("+ boot_next" in other.console) == (name == "panics")  # coreos.debug=1
-            eventually(lambda other=other: tries(other) == {"a": GOOD[1:], "b": TRIED[1:]})
+        # Nor does it stay down in any other way, and the server is told each time.
+        for count, (other, (mounts, said)) in enumerate(
+            zip(others, ENDS.values(), strict=True), start=2
+        ):
+            other.wait_back(here)
+            # A slow machine may be reset once more, by the watchdog.
+            assert other.chosen.rstrip(here) == there
+            assert other.started.rstrip(here) == (there if mounts else "")
+            assert said in other.console
+            assert other.console.count("Kernel panic") == (said == PANIC)
+            other.look()
+            site.wait_event(*FELL_BACK, count=count)
+            assert other.run(RELEASE) == runs
+            assert tries(other) == {here: GOOD[1:], there: TRIED[1:]}
+            other.cut_power()
+    assert site.events.count(FELL_BACK) == 1 + len(ENDS)

@@ -70,6 +70,7 @@ def test_it_tries_a_new_version_once(tmp_path, site, archive):
         assert entries(machine.disk) == ["slot-a+0-1.conf", "slot-b.conf"]
         assert machine.console.count("Kernel panic") == 1
         assert "2.0.0" in machine.run("cat /usr/share/coreos/release")
+        eventually(lambda: site.holders == [], within_s=qemu.BOOT_S)
         # The bits do not tell that it was tried; the server sees it come back with the old version.
         machine.look()
         eventually(lambda: site.instance["application"]["status"] == FAILED, within_s=UPDATE_S)

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from coreos_py.update.disk import Disk
-from coreos_py.update.gpt import SECTOR
+from coreos_py.update.gpt import SECTOR, Entry
 from tests.support import payloads, procs
 from tests.support.slots import Bits
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "packaging" / "image" / "build.sh"
+INIT = "lib/systemd/systemd"
 _ESP_OFFSET = 4096 * SECTOR
 # What a broken version does to be booted at all; it has no kernel of its own.
 POSTINST = """\
@@ -21,6 +22,7 @@ POSTINST = """\
 set -e
 case $(cgpt show -l "$1") in USR-A) here=b there=a ;; *) here=a there=b ;; esac
 for file in vmlinuz initrd; do cp "/boot/coreos/$file-$here" "/boot/coreos/$file-$there"; done
+sync
 /usr/bin/coreos-postinst -image "${0%/*}" "$1" "KERNEL=/boot/coreos/vmlinuz-$there"
 """
 
@@ -34,36 +36,16 @@ class Images:
         self.usr = folder / "usr.img"
         self.kernel = folder / "boot" / "vmlinuz"
         self.selector = folder / "boot" / "selector"
-        self.initrd = folder / "boot" / "initrd"
         words = [str(BUILD), "-o", str(self.disk), "-u", str(self.usr), "-x", str(folder / "boot")]
         words += ["-p", str(archive), "-k", payloads.PUBLIC_KEY, *options]
         done = subprocess.run(words, capture_output=True, text=True, timeout=1500, check=False)
         assert done.returncode == 0, done.stderr
 
-    def new_disk(self, name: str) -> Path:
-        """A copy of the disk, for one machine."""
+    def new_disk(self, name: str, like: Path | None = None) -> Path:
+        """A copy of the disk, or of another one, for one machine."""
         copy = self._folder / name
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.disk, copy], check=True)
-        return copy
-
-    def tried_disk(self, name: str, image: Path | None) -> Path:
-        """A copy that tries slot B next: with that image, or nothing that could be mounted."""
-        copy = self.new_disk(name)
-        esp = ["-i", f"{copy}@@{_ESP_OFFSET}"]
-        subprocess.run(["mcopy", *esp, "::/coreos/initrd-a", str(self.initrd)], check=True)
-        for source, target in ((self.kernel, "vmlinuz-b"), (self.initrd, "initrd-b")):
-            subprocess.run(["mcopy", *esp, str(source), f"::/coreos/{target}"], check=True)
-        self.initrd.unlink()
-        with Disk(str(copy), write=True) as disk:
-            gpt = disk.gpt()
-            gpt.check()
-            offset = gpt.entries[3].first * SECTOR
-            gpt.entries[3] = gpt.entries[3].marked(priority=2, tries=1, successful=0)
-            disk.save(gpt)
-        if image is not None:
-            words = ["dd", f"if={image}", f"of={copy}", "bs=1M", f"seek={offset}"]
-            words += ["oflag=seek_bytes", "conv=sparse,notrunc", "status=none"]
-            subprocess.run(words, check=True)
+        words = ["cp", "--sparse=always", "--reflink=auto", str(like or self.disk), str(copy)]
+        subprocess.run(words, check=True)
         return copy
 
     def version(self, version: str, files: dict[str, str | bytes] | None = None) -> Path:
@@ -71,17 +53,7 @@ class Images:
         image = self._folder / f"usr-{version}.img"
         shutil.copy(self.usr, image)
         contents = {"share/coreos/release": _release(version), **(files or {})}
-        script = []
-        for number, (name, content) in enumerate(contents.items()):
-            data = content.encode() if isinstance(content, str) else content
-            source = self._folder / f"file-{version}-{number}"
-            source.write_bytes(data)
-            source.chmod(0o755 if data.startswith(b"#!") else 0o644)
-            script += [f"mkdir {Path(name).parent}", f"rm {name}", f"write {source} {name}"]
-        subprocess.run(
-            ["debugfs", "-w", "-f", "-", str(image)],
-            input="\n".join(script).encode(), capture_output=True, check=True,
-        )  # fmt: skip
+        _put(str(image), contents, self._folder / f"file-{version}")
         return image
 
     def small(self, version: str, files: dict[str, str]) -> Path:
@@ -115,6 +87,50 @@ class Images:
         return str(path)
 
 
+def unmountable(disk: Path, letter: str) -> None:
+    """That slot's filesystem is none any more."""
+    with disk.open("r+b") as file:
+        file.seek(_slot_offset(disk, letter))
+        file.write(bytes(1 << 20))
+
+
+def replace_init(disk: Path, letter: str, text: str) -> None:
+    """That slot's system has another init."""
+    place = f"{disk}?offset={_slot_offset(disk, letter)}"
+    _put(place, {INIT: text}, disk.with_suffix(".init"))
+
+
+def freeze_kernel(disk: Path, letter: str) -> None:
+    """That slot's kernel turns off interrupts and stops."""
+    esp = ["-i", f"{disk}@@{_ESP_OFFSET}"]
+    name, copy = f"::/coreos/vmlinuz-{letter}", disk.with_suffix(".vmlinuz")
+    subprocess.run(["mcopy", *esp, name, str(copy)], check=True)
+    data = bytearray(copy.read_bytes())
+    start = (data[0x1F1] + 1) * SECTOR + 0x200  # where a 64-bit boot loader jumps to
+    data[start : start + 4] = b"\xfa\xf4\xeb\xfc"  # cli, and hlt for ever
+    copy.write_bytes(data)
+    subprocess.run(["mcopy", "-o", *esp, str(copy), name], check=True)
+
+
+def _slot_offset(disk: Path, letter: str) -> int:
+    return _slots(disk)[letter].first * SECTOR
+
+
+def _put(image: str, files: dict[str, str | bytes], scratch: Path) -> None:
+    """Files in a filesystem, there instead of what was; only scripts can be run."""
+    script = []
+    for number, (name, content) in enumerate(files.items()):
+        data = content.encode() if isinstance(content, str) else content
+        source = scratch.with_name(f"{scratch.name}-{number}")
+        source.write_bytes(data)
+        source.chmod(0o755 if data.startswith(b"#!") else 0o644)
+        script += [f"mkdir {Path(name).parent}", f"rm {name}", f"write {source} {name}"]
+    subprocess.run(
+        ["debugfs", "-w", "-f", "-", image],
+        input="\n".join(script).encode(), capture_output=True, check=True,
+    )  # fmt: skip
+
+
 def _release(version: str) -> str:
     return f"COREOS_RELEASE_VERSION={version}\nCOREOS_RELEASE_BOARD=amd64-usr\n"
 
@@ -127,11 +143,15 @@ def _coreos(*words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def bits(disk: Path) -> dict[str, Bits]:
-    """Priority, tries and successful of both slots, as they are on a disk now."""
+def _slots(disk: Path) -> dict[str, Entry]:
     with Disk(str(disk)) as opened:
         gpt = opened.gpt()
         gpt.check()
         assert gpt.is_whole
-    rows = {letter: gpt.entries[number - 1] for letter, number in (("a", 3), ("b", 4))}
-    return {key: (row.priority, row.tries, int(row.successful)) for key, row in rows.items()}
+    return {"a": gpt.entries[2], "b": gpt.entries[3]}
+
+
+def bits(disk: Path) -> dict[str, Bits]:
+    """Priority, tries and successful of both slots, as they are on a disk now."""
+    rows = _slots(disk).items()
+    return {key: (row.priority, row.tries, int(row.successful)) for key, row in rows}
